@@ -1,0 +1,48 @@
+"""fastconv: fast convolution on plain NumPy arrays, with backends as plugins.
+
+The main function is `conv2d`. `backends` lists who can compute it, `explain` says who would and why, `filters` makes
+classic kernels. On the command line: ``python -m fastconv info``.
+"""
+
+from . import filters
+from ._api import conv2d, conv2d_output_shape, explain
+from ._errors import (
+    BackendError,
+    BackendLoadError,
+    BackendNotFoundError,
+    BackendResultError,
+    BackendUnavailableError,
+    BackendUnsupportedError,
+    BackendVersionError,
+)
+from ._explain import Explanation
+from ._problem import Problem
+from ._show_config import show_config
+from ._version import __version__
+from .backends import Backend, BackendSpec, Plan, backends, register_backend
+from .backends._selection import set_default_backend, use_backend
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "BackendLoadError",
+    "BackendNotFoundError",
+    "BackendResultError",
+    "BackendSpec",
+    "BackendUnavailableError",
+    "BackendUnsupportedError",
+    "BackendVersionError",
+    "Explanation",
+    "Plan",
+    "Problem",
+    "__version__",
+    "backends",
+    "conv2d",
+    "conv2d_output_shape",
+    "explain",
+    "filters",
+    "register_backend",
+    "set_default_backend",
+    "show_config",
+    "use_backend",
+]

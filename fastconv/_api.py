@@ -1,0 +1,277 @@
+"""The public functions: coerce arrays, describe the problem, choose the backend, allocate the result."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from ._errors import BackendResultError
+from ._explain import Explanation
+from ._problem import Problem, check_array, check_num_threads, check_out
+from .backends import Plan, choose
+from .backends._selection import selection
+
+Array = np.ndarray[Any, Any]
+
+PLANS = 256  # plans that are kept; the oldest goes when there is one more
+
+_plans: dict[tuple[str, Problem], Plan] = {}
+_plans_lock = threading.Lock()
+
+
+def conv2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "constant",
+    fill_value: complex = 0,
+    flip: bool = False,
+    data_format: str = "NCHW",
+    weight_format: str | None = None,
+    dtype: Any = None,
+    out: Array | None = None,
+    algorithm: str = "auto",
+    backend: Any = None,
+    num_threads: int | None = None,
+) -> Array:
+    r"""Two-dimensional cross-correlation, summed over input channels.
+
+    .. math:: y_{n,o,i,j} = b_o + \sum_{c,a,b} w_{o,c,a,b} \, x_{n,c,\; i s_h + a d_h - p_t,\; j s_w + b d_w - p_l}
+
+    Parameters
+    ----------
+    x : array_like
+        Images, shape ``(N, C, H, W)`` in the order of `data_format`; ``(C, H, W)``, one image; or ``(H, W)``, one
+        channel of one image. Any strides, byte order and alignment; it is read where it lies.
+    weight : array_like
+        Kernels, shape ``(O, C / groups, kh, kw)`` in the order of `weight_format`; ``(kh, kw)`` where `x` is ``(H, W)``.
+    bias : array_like of shape (O,), optional
+        Added to each output channel.
+    stride : int or (int, int)
+        Step between outputs, in pixels: height, width.
+    padding : int, (int, int), ((int, int), (int, int)) or str
+        Pixels around the image: on all sides; (height, width) on both sides each; or ((top, bottom), (left, right)).
+        By name: ``"valid"``, none; ``"same"``, as many outputs as ``ceil(size / stride)``, the odd pixel after the image
+        (TensorFlow's and ONNX's SAME_UPPER, PyTorch's ``"same"``); ``"same_lower"``, the odd pixel before it;
+        ``"full"``, every output that touches the image.
+    dilation : int or (int, int)
+        Distance between taps of the kernel, in pixels: height, width.
+    groups : int
+        Number of groups that the channels are divided into; output channels of a group see its input channels alone.
+        ``groups=C`` is depthwise convolution, with ``O / C`` outputs a channel.
+    padding_mode : {"constant", "reflect", "symmetric", "edge", "wrap"}
+        What lies outside the image, in the meaning of `numpy.pad`, at any width. ``"zeros"``, ``"replicate"`` and
+        ``"circular"`` are other names of constant, edge and wrap.
+    fill_value : number
+        The value outside the image with ``padding_mode="constant"``.
+    flip : bool
+        Flip the kernel in both spatial axes: true convolution instead of cross-correlation.
+    data_format : str
+        The axes of `x` and of the result: any order of N, C, H and W. N may be left out.
+    weight_format : str, optional
+        The axes of `weight`: any order of O, I, H and W. By default OIHW where C stands before H in `data_format`, HWIO
+        otherwise.
+    dtype : dtype, optional
+        The result's. By default `numpy.result_type` of the arguments for floats and complex numbers; for integers int64,
+        or uint64 where all are unsigned.
+    out : numpy.ndarray, optional
+        Array to write the result into, of its shape and dtype, with any strides. It may overlap the arguments.
+    algorithm : str
+        ``"auto"`` or the name of one, which then computes it or raises.
+    backend : str or tuple of str, optional
+        Who computes it; a tuple is tried in order. By default what `use_backend`, `set_default_backend` or the
+        environment variable FASTCONV_BACKEND say, or ``"cpu"``.
+    num_threads : int, optional
+        Most threads to use. By default OpenMP's setting, no more than the processors this process may use.
+
+    Returns
+    -------
+    numpy.ndarray
+        The result, in the order of `data_format`, C-contiguous; `out` if that was given.
+
+    Raises
+    ------
+    ValueError
+        Shapes or values do not fit; nothing has been allocated or written.
+    TypeError
+        An argument is of the wrong kind; nothing has been allocated or written.
+    MemoryError
+        There is no memory for the result.
+    BackendError
+        The backend asked for can't compute this.
+
+    Notes
+    -----
+    What is computed is the cross-correlation that neural networks call convolution; ``flip=True`` gives the mathematical
+    convolution. Complex kernels are not conjugated.
+
+    Each output of ``algorithm="direct"`` is one chain of fused multiply-adds in an order that depends on the kernel's
+    shape alone, from +0, with the bias added last. Hence the componentwise bound
+    :math:`|\hat y - y| \le \gamma_{n+1} (\sum |x||w| + |b|)` with :math:`n = C k_h k_w / groups` (Higham, *Accuracy and
+    Stability of Numerical Algorithms*, 2nd ed., section 3.1), and the same bits for every number of threads, batch,
+    layout, alignment and instruction set. Integers are summed exactly, modulo 2\ :sup:`64`, and a narrower integer
+    `dtype` is reduced modulo its own range, as `numpy.sum` does. float16 and bfloat16 are accumulated in float32.
+    Padding is a value like any other: 0 times Inf is NaN there too.
+
+    N = 0 or O = 0 give an empty result. The cost is ``N * O * OH * OW * C / groups * kh * kw`` multiply-adds, whatever
+    the padding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import conv2d
+    >>> image = np.arange(12.0).reshape(3, 4)
+    >>> conv2d(image, [[1.0, -1.0]])
+    array([[-1., -1., -1.],
+           [-1., -1., -1.],
+           [-1., -1., -1.]])
+
+    A batch of two colour images, channels last, and eight kernels at half the resolution:
+
+    >>> x = np.ones((2, 32, 32, 3), np.float32)
+    >>> weight = np.ones((3, 3, 3, 8), np.float32)
+    >>> conv2d(x, weight, stride=2, padding="same", data_format="NHWC").shape
+    (2, 16, 16, 8)
+    """
+    num_threads = check_num_threads(num_threads)
+    x, weight, bias = _arrays(x, weight, bias)
+    problem = Problem.of(
+        x, weight, bias, stride, padding, dilation, groups, padding_mode=padding_mode, fill_value=fill_value, flip=flip,
+        data_format=data_format, weight_format=weight_format, dtype=dtype, algorithm=algorithm,
+    )  # fmt: skip
+    names, _ = selection(backend)
+    if out is not None:
+        check_out(problem, out)
+    if 0 in problem.out_shape:
+        choose(names, problem)  # an empty result is refused as a full one would be
+        return np.empty(problem.out_shape, problem.dtype) if out is None else out
+
+    name, plan = _plan(names, problem)
+    overlaps = out is not None and any(np.may_share_memory(out, array) for array in (x, weight, bias) if array is not None)
+    y = np.empty(problem.out_shape, problem.dtype) if out is None or overlaps else out
+    result = plan(x, weight, bias, y, num_threads)
+    if result is not y:
+        _check_result(name, problem, result)
+        y[...] = result
+    if out is None or y is out:
+        return y
+    out[...] = y
+    return out
+
+
+def explain(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    backend: Any = None,
+    num_threads: int | None = None,
+    **options: Any,
+) -> Explanation:
+    """Say what `conv2d` would do with the same arguments, and why, without computing anything.
+
+    Parameters
+    ----------
+    x, weight, bias, stride, padding, dilation, groups, backend, num_threads, **options
+        As for `conv2d`, except `out`.
+
+    Returns
+    -------
+    Explanation
+        Prints as a short report; `to_dict` gives the same as data.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> report = fastconv.explain(np.ones((8, 8)), np.ones((3, 3)), backend="cpu")
+    >>> report.backend, report.source
+    ('cpu', 'backend=')
+    """
+    num_threads = check_num_threads(num_threads)
+    x, weight, bias = _arrays(x, weight, bias)
+    problem = Problem.of(x, weight, bias, stride, padding, dilation, groups, **options)
+    names, source = selection(backend)
+    return Explanation.of(problem, names, source, num_threads)
+
+
+def conv2d_output_shape(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "NCHW",
+    weight_format: str | None = None,
+) -> tuple[int, ...]:
+    """Shape of the result of `conv2d` for arrays of these shapes; the same arguments, the same checks.
+
+    Parameters
+    ----------
+    x_shape, weight_shape : tuple of int
+        Shapes of the arrays.
+    stride, padding, dilation, groups, data_format, weight_format
+        As for `conv2d`.
+
+    Returns
+    -------
+    tuple of int
+        The shape.
+
+    Examples
+    --------
+    >>> from fastconv import conv2d_output_shape
+    >>> conv2d_output_shape((1, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3)
+    (1, 64, 112, 112)
+    """
+    x, weight = (_shape_only(name, shape) for name, shape in (("x_shape", x_shape), ("weight_shape", weight_shape)))
+    problem = Problem.of(
+        x, weight, None, stride, padding, dilation, groups, data_format=data_format, weight_format=weight_format
+    )
+    return problem.out_shape
+
+
+def _arrays(x: Any, weight: Any, bias: Any) -> tuple[Array, Array, Array | None]:
+    return check_array("x", x), check_array("weight", weight), None if bias is None else check_array("bias", bias)
+
+
+def _shape_only(name: str, shape: Any) -> Array:
+    try:
+        return np.broadcast_to(np.float32(0), shape)  # strides of 0: no memory, whatever the shape
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must be a tuple of sizes, each at least 0: {error!s:.200}.") from error
+
+
+def _plan(names: tuple[str, ...], problem: Problem) -> tuple[str, Plan]:
+    """The plan of a problem from the first backend that takes it. Plans are kept by backend and problem."""
+    for name in names[:1]:
+        plan = _plans.get((name, problem))
+        if plan is not None:
+            return name, plan
+    name, backend = choose(names, problem)
+    plan = backend.plan(problem)
+    with _plans_lock:
+        while len(_plans) >= PLANS:
+            del _plans[next(iter(_plans))]
+        _plans[name, problem] = plan
+    return name, plan
+
+
+def _check_result(name: str, problem: Problem, result: Any) -> None:
+    if type(result) is not np.ndarray or result.shape != problem.out_shape or result.dtype != problem.dtype:
+        got = f"{type(result).__name__} {getattr(result, 'shape', '')} {getattr(result, 'dtype', '')}"
+        raise BackendResultError(
+            f"backend {name!r} returned {got:.200}, not an array of shape {problem.out_shape} and dtype {problem.dtype}."
+        )

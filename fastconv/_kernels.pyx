@@ -1,0 +1,394 @@
+"""The compiled core: from a problem and arrays to C, and the one parallel loop.
+
+Everything here is between Python and csrc/fastconv.h: no user argument is parsed, no data is touched, and nothing is
+decided but the number of threads.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define FC_OPENMP _OPENMP
+    #else
+    #define FC_OPENMP 0
+    static inline int omp_get_max_threads(void) { return 1; }
+    static inline int omp_get_num_procs(void) { return 1; }
+    static inline int omp_in_parallel(void) { return 0; }
+    #endif
+
+    /* A parallel region in a forked child hangs where the parent has used libgomp before (GCC PR 60035), so children
+     * are serial. Forks outside Python's os.fork count too. */
+    static int fc_forked = 0;
+    #if defined(__unix__) || defined(__APPLE__)
+    #include <pthread.h>
+    static void fc_note_fork(void) { fc_forked = 1; }
+    static int fc_watch_forks(void) { return pthread_atfork(NULL, NULL, fc_note_fork); }
+    #else
+    static int fc_watch_forks(void) { return 0; }
+    #endif
+
+    #if defined(__clang__)
+    #define FC_COMPILER "clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define FC_COMPILER "gcc " __VERSION__
+    #else
+    #define FC_COMPILER "unknown"
+    #endif
+    """
+    const int FC_OPENMP
+    const char *FC_COMPILER
+    int fc_forked
+    int fc_watch_forks()
+    int omp_get_max_threads() noexcept nogil
+    int omp_get_num_procs() noexcept nogil
+    int omp_in_parallel() noexcept nogil
+
+cdef extern from "fastconv.h" nogil:
+    ctypedef enum fc_dtype:
+        FC_F32
+        FC_F64
+        FC_I64
+
+    ctypedef enum fc_padding_mode:
+        FC_CONSTANT
+        FC_REFLECT
+        FC_SYMMETRIC
+        FC_EDGE
+        FC_WRAP
+
+    ctypedef struct fc_problem:
+        int64_t n, groups, ic, ih, iw, oc, kh, kw, oh, ow, sh, sw, dh, dw, pt, pb, pl, pr
+        fc_padding_mode padding_mode
+        fc_dtype dtype
+        int bias
+
+    ctypedef struct fc_isa:
+        const char *name
+        int (*runs_here)() noexcept
+
+    ctypedef struct fc_tile:
+        int rows
+        int columns
+
+    ctypedef struct fc_array:
+        char *data
+        int64_t stride[4]
+
+    ctypedef union fc_fill:
+        float f32
+        double f64
+        int64_t i64
+
+    ctypedef struct fc_operands:
+        fc_array x
+        fc_array weight
+        fc_array y
+        const char *bias
+        int64_t bias_stride
+        fc_fill fill
+
+    ctypedef struct fc_algorithm:
+        const char *name
+        double (*cost)(const fc_problem *problem, const fc_tile *tile) noexcept
+
+    ctypedef struct fc_plan:
+        fc_problem problem
+        const fc_algorithm *algorithm
+        int isa
+        const fc_tile *tile
+        int64_t n_tasks
+        double task_macs
+        int64_t scratch_bytes
+
+    const fc_isa *fc_isas
+    int fc_isa_count()
+    const fc_tile *fc_tile_of(int isa, fc_dtype dtype)
+    const fc_algorithm *const *fc_algorithms
+    const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
+    const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const fc_algorithm *forced)
+    void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch) noexcept
+
+fc_watch_forks()
+
+OPENMP = FC_OPENMP  # the version of the specification as yyyymm, 0 without OpenMP
+COMPILER = FC_COMPILER.decode()
+CHANNEL_BLOCK = _CHANNEL_BLOCK
+
+cdef extern from "fastconv.h" nogil:
+    const int _CHANNEL_BLOCK "FC_CHANNEL_BLOCK"
+
+# A parallel region costs 0.6 us hot and 1.5 us after a pause (libgomp, 2 threads), a core does some 50 MACs a ns at
+# peak: below about 10 us of work threads do not pay.
+cdef double PARALLEL_MACS = 500000
+
+# Work between two looks for signals, for one thread: 1 ms at peak, and still under 0.2 s without vector hardware.
+cdef double SIGNAL_MACS = 6e7
+
+# More threads than this are never started, whatever was asked for: libgomp ends the process if the system refuses one.
+cdef int MOST_THREADS = 64
+
+cdef int configured_threads = 0  # FASTCONV_NUM_THREADS, 0 where it is not set
+cdef int quota = 0  # processors that the control group grants, 0 where it sets no limit
+
+
+def configure_threads(int configured, int cgroup_quota):
+    """Set what the environment and the control group say of threads; 0 where they say nothing."""
+    global configured_threads, quota
+    configured_threads = configured
+    quota = cgroup_quota
+
+
+cdef int thread_limit(int asked, const char **why) noexcept:
+    cdef int limit
+    if not FC_OPENMP:
+        why[0] = b"built without OpenMP"
+        return 1
+    if fc_forked:
+        why[0] = b"a forked child runs serially"
+        return 1
+    if omp_in_parallel():
+        why[0] = b"inside another parallel region"
+        return 1
+    if asked > 0:
+        why[0] = b"num_threads"
+        return min(asked, max(MOST_THREADS, omp_get_num_procs()))
+    if configured_threads > 0:
+        why[0] = b"FASTCONV_NUM_THREADS"
+        return min(configured_threads, max(MOST_THREADS, omp_get_num_procs()))
+    why[0] = b"OpenMP (OMP_NUM_THREADS, threadpoolctl)"
+    limit = omp_get_max_threads()
+    if omp_get_num_procs() <= limit:
+        why[0] = b"processors this process may use"
+        limit = omp_get_num_procs()
+    if 0 < quota < limit:
+        why[0] = b"control group quota"
+        limit = quota
+    return limit
+
+
+def threads(int asked=0):
+    """Return the most threads that a call from this thread would use now, and where that number comes from."""
+    cdef const char *why = NULL
+    cdef int limit = thread_limit(asked, &why)
+    return limit, (<bytes>why).decode()
+
+
+def isas():
+    """Return the instruction sets of this architecture, best first: (name, whether it runs here)."""
+    return [((<bytes>fc_isas[i].name).decode(), fc_isas[i].runs_here() != 0) for i in range(fc_isa_count())]
+
+
+def algorithms():
+    """Return the names of the algorithms in the order of their table."""
+    cdef int i = 0
+    names = []
+    while fc_algorithms[i] is not NULL:
+        names.append((<bytes>fc_algorithms[i].name).decode())
+        i += 1
+    return names
+
+
+cdef int isa_index(str name) except -1:
+    for index, (known, _) in enumerate(isas()):
+        if name == known:
+            return index
+    raise ValueError(f"unknown instruction set {name!r}")
+
+
+cdef class Plan:
+    """One decision of the planner: which algorithm computes a problem with which instruction set, and in which tasks.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        The 18 sizes of a problem, in the order of `Problem`.
+    padding_mode : int
+        Index into `PADDING_MODES`.
+    kind : str
+        The arithmetic: 'f32', 'f64' or 'i64'.
+    bias : bool
+        Whether a bias is added.
+    flip : bool
+        Whether the kernel is flipped in both spatial axes.
+    x_axes, weight_axes : tuple of int
+        For each canonical axis (n, c, h, w; o, i, h, w) the array's axis, or -1 if the array has none.
+    isa : str
+        The instruction set's name.
+    algorithm : str
+        The algorithm's name, or 'auto'.
+    """
+
+    cdef fc_plan plan
+    cdef bint flip
+    cdef int x_axes[4]
+    cdef int weight_axes[4]
+
+    def __cinit__(self, tuple sizes, int padding_mode, str kind, bint bias, bint flip, tuple x_axes, tuple weight_axes,
+                  str isa, str algorithm):
+        cdef fc_problem problem
+        (problem.n, problem.groups, problem.ic, problem.ih, problem.iw, problem.oc, problem.kh, problem.kw, problem.oh,
+         problem.ow, problem.sh, problem.sw, problem.dh, problem.dw, problem.pt, problem.pb, problem.pl,
+         problem.pr) = sizes
+        problem.padding_mode = <fc_padding_mode>padding_mode
+        problem.dtype = {"f32": FC_F32, "f64": FC_F64, "i64": FC_I64}[kind]
+        problem.bias = bias
+        self.flip = flip
+        for i in range(4):
+            self.x_axes[i] = x_axes[i]
+            self.weight_axes[i] = weight_axes[i]
+        cdef const fc_algorithm *forced = NULL
+        if algorithm != "auto":
+            forced = fc_algorithms[algorithms().index(algorithm)]
+        cdef const char *reason = fc_plan_make(&self.plan, &problem, isa_index(isa), forced)
+        if reason is not NULL:
+            raise ValueError((<bytes>reason).decode())
+
+    @property
+    def algorithm(self):
+        """Name of the algorithm."""
+        return (<bytes>self.plan.algorithm.name).decode()
+
+    @property
+    def isa(self):
+        """Name of the instruction set."""
+        return (<bytes>fc_isas[self.plan.isa].name).decode()
+
+    @property
+    def n_tasks(self):
+        """Number of independent pieces of work."""
+        return self.plan.n_tasks
+
+    @property
+    def scratch_bytes(self):
+        """Scratch memory of one thread, in bytes."""
+        return self.plan.scratch_bytes
+
+    def verdicts(self):
+        """Return for each algorithm its name, why it can't compute the problem (or None), and its estimated cost."""
+        cdef const char *reason
+        cdef int i = 0
+        rows = []
+        while fc_algorithms[i] is not NULL:
+            reason = fc_why_not(fc_algorithms[i], &self.plan.problem)
+            name = (<bytes>fc_algorithms[i].name).decode()
+            if reason is NULL:
+                rows.append((name, None, fc_algorithms[i].cost(&self.plan.problem, self.plan.tile)))
+            else:
+                rows.append((name, (<bytes>reason).decode(), None))
+            i += 1
+        return rows
+
+    def threads(self, int asked=0):
+        """Return how many threads a run from this thread would use now, and why."""
+        cdef const char *why = NULL
+        cdef int count = self.choose_threads(asked, &why)
+        return count, (<bytes>why).decode()
+
+    cdef int choose_threads(self, int asked, const char **why) noexcept:
+        if asked <= 0 and self.plan.task_macs * self.plan.n_tasks < PARALLEL_MACS:
+            why[0] = b"too little work for more"
+            return 1
+        cdef int limit = thread_limit(asked, why)
+        if self.plan.n_tasks < limit:
+            why[0] = b"as many as there are tasks"
+            return <int>self.plan.n_tasks
+        return limit
+
+    def run(self, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray y, fill, int num_threads=0):
+        """Compute `y`. Operands have the problem's arithmetic as dtype and are aligned; any strides.
+
+        Shapes, strides and pointers are read once, here, with the GIL held, and compared with the plan, so that no
+        array that changes under the call can lead the kernels outside its memory.
+        """
+        cdef fc_problem *p = &self.plan.problem
+        cdef int64_t *x_shape = [p.n, p.ic, p.ih, p.iw]
+        cdef int64_t *weight_shape = [p.oc, p.ic // p.groups, p.kh, p.kw]
+        cdef int64_t *y_shape = [p.n, p.oc, p.oh, p.ow]
+        cdef fc_operands operands
+        self.read("x", x, self.x_axes, x_shape, &operands.x)
+        self.read("weight", weight, self.weight_axes, weight_shape, &operands.weight)
+        self.read("out", y, self.x_axes, y_shape, &operands.y)
+        if not cnp.PyArray_ISWRITEABLE(y):
+            raise ValueError("out is read-only; pass a writable array.")
+        operands.bias = NULL
+        operands.bias_stride = 0
+        cdef fc_array bias_view
+        cdef int *bias_axes = [0, -1, -1, -1]
+        cdef int64_t *bias_shape = [p.oc, 1, 1, 1]
+        if p.bias:
+            self.read("bias", bias, bias_axes, bias_shape, &bias_view)
+            operands.bias = bias_view.data
+            operands.bias_stride = bias_view.stride[0]
+        if p.dtype == FC_F32:
+            operands.fill.f32 = fill
+        elif p.dtype == FC_F64:
+            operands.fill.f64 = fill
+        else:
+            operands.fill.i64 = fill if fill < 2**63 else fill - 2**64
+        if self.flip:
+            operands.weight.data += (p.kh - 1) * operands.weight.stride[2] + (p.kw - 1) * operands.weight.stride[3]
+            operands.weight.stride[2] = -operands.weight.stride[2]
+            operands.weight.stride[3] = -operands.weight.stride[3]
+
+        cdef const char *why = NULL
+        cdef int count = self.choose_threads(num_threads, &why)
+        cdef void *slab = malloc(<size_t>(count * self.plan.scratch_bytes + 64))
+        if slab is NULL:
+            raise MemoryError(f"no memory for {count} x {self.plan.scratch_bytes} bytes of scratch.")
+        cdef char *scratch = <char *>((<uintptr_t>slab + 63) & ~<uintptr_t>63)
+        cdef int64_t step = max(<int64_t>min(SIGNAL_MACS * count / self.plan.task_macs, 1e9), <int64_t>count)
+        cdef int64_t begin = 0, end
+        try:
+            while begin < self.plan.n_tasks:
+                end = min(begin + step, self.plan.n_tasks)
+                with nogil:
+                    run_tasks(&self.plan, &operands, begin, end, scratch, count)
+                PyErr_CheckSignals()
+                begin = end
+        finally:
+            free(slab)
+
+    cdef int read(self, str name, cnp.ndarray array, int *axes, int64_t *shape, fc_array *view) except -1:
+        cdef int i, ndim = 0
+        cdef cnp.dtype dtype = array.descr
+        cdef int itemsize = 4 if self.plan.problem.dtype == FC_F32 else 8
+        cdef char kind = dtype.kind
+        cdef bint same_kind = kind in (b"i", b"u") if self.plan.problem.dtype == FC_I64 else kind == b"f"
+        if not same_kind or dtype.itemsize != itemsize or not cnp.PyArray_ISBEHAVED_RO(array):
+            raise TypeError(f"{name} is not an aligned array of the plan's dtype.")
+        view.data = <char *>cnp.PyArray_DATA(array)
+        for i in range(4):
+            view.stride[i] = 0
+            if axes[i] < 0:
+                if shape[i] != 1:
+                    raise ValueError(f"{name} has another shape than the plan was made for.")
+                continue
+            ndim += 1
+            if axes[i] >= cnp.PyArray_NDIM(array) or cnp.PyArray_DIM(array, axes[i]) != shape[i]:
+                raise ValueError(f"{name} has another shape than the plan was made for.")
+            # An axis of length 1 may have any stride at all, and takes no step.
+            if shape[i] > 1:
+                view.stride[i] = cnp.PyArray_STRIDE(array, axes[i])
+        if ndim != cnp.PyArray_NDIM(array):
+            raise ValueError(f"{name} has another shape than the plan was made for.")
+        return 0
+
+
+cdef void run_tasks(const fc_plan *plan, const fc_operands *operands, int64_t begin, int64_t end, char *scratch,
+                    int count) noexcept nogil:
+    cdef int64_t task
+    if count == 1:
+        for task in range(begin, end):
+            fc_run_task(plan, operands, task, scratch)
+    else:
+        for task in prange(begin, end, schedule="dynamic", num_threads=count):
+            fc_run_task(plan, operands, task, scratch + threadid() * plan.scratch_bytes)

@@ -1,0 +1,81 @@
+"""Which backend the user chose: argument, scope, process default, environment, in this order."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+from .. import _config
+
+DEFAULT = "cpu"
+
+_scope: ContextVar[tuple[str, ...] | None] = ContextVar("fastconv_backend", default=None)
+_process_default: tuple[str, ...] | None = None
+
+
+def selection(argument: object = None) -> tuple[tuple[str, ...], str]:
+    """Return the names of the backends to try, in order, and where that choice comes from."""
+    if argument is not None:
+        return _names(argument), "backend="
+    scope = _scope.get()
+    if scope is not None:
+        return scope, "use_backend"
+    if _process_default is not None:
+        return _process_default, "set_default_backend"
+    names = _config.get("FASTCONV_BACKEND")
+    return (names, "FASTCONV_BACKEND") if names else ((DEFAULT,), "default")
+
+
+@contextlib.contextmanager
+def use_backend(backend: str | tuple[str, ...]) -> Iterator[None]:
+    """Compute with another backend inside a `with` block, or in a function that this decorates.
+
+    Parameters
+    ----------
+    backend : str or tuple of str
+        The backend's name; a tuple is tried in order.
+
+    Notes
+    -----
+    The choice lives in a `contextvars.ContextVar`: it holds for this thread or asynchronous task alone. Threads that
+    are started inside the block do not have it; pass `backend=` there, or call `set_default_backend`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> with fastconv.use_backend("reference"):
+    ...     fastconv.conv2d(np.ones((3, 3)), np.ones((2, 2)))
+    array([[4., 4.],
+           [4., 4.]])
+    """
+    token = _scope.set(_names(backend))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def set_default_backend(backend: str | tuple[str, ...] | None) -> None:
+    """Set the backend of the whole process, in every thread; for applications, not for libraries.
+
+    Parameters
+    ----------
+    backend : str, tuple of str or None
+        The backend's name; a tuple is tried in order. None goes back to FASTCONV_BACKEND or `cpu`.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.set_default_backend("cpu")
+    >>> fastconv.set_default_backend(None)
+    """
+    global _process_default
+    _process_default = None if backend is None else _names(backend)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    names = value if isinstance(value, tuple | list) else (value,)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise TypeError("a backend must be a name, such as 'cpu', or a tuple of names to try in order.")
+    return tuple(names)

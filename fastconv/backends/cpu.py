@@ -1,0 +1,128 @@
+"""The default backend: our kernels, reached through the compiled core.
+
+float32, float64 and 64-bit integers are computed as they are; everything else goes through one of these exactly
+(narrow integers), in a wider accumulator (float16, bfloat16) or part by part (complex).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _config, _cpus, _kernels
+from .._problem import PADDING_MODES, Problem
+
+Array = np.ndarray[Any, Any]
+
+KINDS = {"f4": "f32", "f8": "f64", "i8": "i64", "u8": "i64", "c8": "f32", "c16": "f64"}
+
+
+def choose_isa(cap: str) -> str:
+    """Return the best instruction set that runs here, none better than `cap` ('' for no cap)."""
+    rows = _kernels.isas()
+    names = [name for name, _ in rows]
+    if cap and cap not in names:
+        raise ValueError(f"the environment variable FASTCONV_ISA must be one of {', '.join(names)}, got {cap[:60]!r}.")
+    if cap and not dict(rows)[cap]:
+        raise ValueError(f"the environment variable FASTCONV_ISA asks for {cap}, which this processor does not have.")
+    return next(name for name, here in rows[names.index(cap) if cap else 0 :] if here)
+
+
+class CpuBackend:
+    """fastconv's own kernels."""
+
+    algorithms = ("auto", *_kernels.algorithms())
+
+    def __init__(self) -> None:
+        self.isa = choose_isa(_config.get("FASTCONV_ISA"))
+        _kernels.configure_threads(_config.get("FASTCONV_NUM_THREADS"), _cpus.cgroup_quota())
+
+    def probe(self) -> str | None:
+        """Return None: an import is all it takes."""
+        return None
+
+    def reject(self, problem: Problem) -> str | None:
+        """Return None, or why the algorithm asked for can't compute the problem."""
+        if problem.algorithm == "auto":
+            return None
+        verdicts = CpuPlan(problem._replace(algorithm="auto"), self.isa).kernel.verdicts()
+        reason = next(reason for name, reason, _ in verdicts if name == problem.algorithm)
+        return reason and f"algorithm {problem.algorithm!r}: {reason}"
+
+    def plan(self, problem: Problem) -> CpuPlan:
+        """Return the plan of a problem, decided once and good for any number of calls from any threads."""
+        return CpuPlan(problem, self.isa)
+
+
+class CpuPlan:
+    """One problem, ready to run on arrays in any layout."""
+
+    def __init__(self, problem: Problem, isa: str) -> None:
+        self.problem = problem
+        compute = problem.compute
+        self.kernel = _kernels.Plan(
+            problem[:18],
+            PADDING_MODES.index(problem.padding_mode),
+            KINDS[compute.str[1:]],
+            problem.bias_dtype is not None and compute.kind != "c",
+            problem.flip,
+            tuple(problem.x_axes.find(letter) for letter in "NCHW"),
+            tuple(problem.weight_axes.find(letter) for letter in "OIHW"),
+            isa,
+            problem.algorithm,
+        )
+
+    def explain(self, num_threads: int) -> dict[str, Any]:
+        """Return what a call would do: algorithm and why the others were passed over, instruction set, threads."""
+        threads, why = self.kernel.threads(num_threads)
+        return {
+            "algorithm": self.kernel.algorithm,
+            "isa": self.kernel.isa,
+            "threads": threads,
+            "threads_from": why,
+            "tasks": self.kernel.n_tasks,
+            "scratch_bytes": self.kernel.scratch_bytes * threads,
+            "algorithms": {
+                name: reason or ("chosen" if name == self.kernel.algorithm else f"slower (cost {cost:.3g})")
+                for name, reason, cost in self.kernel.verdicts()
+            },
+        }
+
+    def __call__(self, x: Array, weight: Array, bias: Array | None, out: Array, num_threads: int) -> Array:
+        """Write the result into `out`."""
+        compute = self.problem.compute
+        x, weight = ready(x, compute), ready(weight, compute)
+        bias = None if bias is None else ready(bias, compute)
+        in_place = out.dtype == compute and out.flags.aligned
+        y = out if in_place else np.empty(out.shape, compute)
+        if compute.kind == "c":
+            self.run_complex(x, weight, bias, y, num_threads)
+        else:
+            self.kernel.run(x, weight, bias, y, self.problem.fill_value, num_threads)
+        if not in_place:
+            with np.errstate(over="ignore", invalid="ignore"):  # a float too large for a narrow result becomes Inf
+                out[...] = y
+        return out
+
+    def run_complex(self, x: Array, weight: Array, bias: Array | None, y: Array, num_threads: int) -> None:
+        """Compute (a + bi)(c + di) as four real convolutions of views, so that each part has one chain an output."""
+        fill = complex(self.problem.fill_value)
+        part = np.empty(y.shape, y.real.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.kernel.run(x.real, weight.real, None, y.real, fill.real, num_threads)
+            self.kernel.run(x.imag, weight.imag, None, part, fill.imag, num_threads)
+            y.real -= part
+            self.kernel.run(x.real, weight.imag, None, y.imag, fill.real, num_threads)
+            self.kernel.run(x.imag, weight.real, None, part, fill.imag, num_threads)
+            y.imag += part
+            if bias is not None:
+                axes = self.problem.x_axes
+                y += bias.reshape([-1 if letter == "C" else 1 for letter in axes]) if "C" in axes else bias
+
+
+def ready(array: Array, compute: np.dtype[Any]) -> Array:
+    """Return the array in the arithmetic's dtype, native and aligned: itself if it is so already."""
+    if array.dtype != compute:
+        return array.astype(compute)
+    return array if array.flags.aligned else array.copy()

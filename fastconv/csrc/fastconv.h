@@ -1,0 +1,138 @@
+/* fastconv.h: every contract between the parts of the compiled core.
+ *
+ * A call goes problem -> plan -> tasks. The problem is one convolution in numbers, already validated; the plan is one
+ * decision, plain data, a pure function of the problem and the instruction set; a task is a piece of the output that
+ * depends on nothing but the plan, so any thread may run any task in any order with the same result.
+ *
+ * The C core knows no Python, no threads, no environment, and allocates nothing.
+ */
+#ifndef FASTCONV_H
+#define FASTCONV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The arithmetic of a kernel. I64 serves signed and unsigned alike: sums and products modulo 2^64 have the same bits. */
+typedef enum { FC_F32, FC_F64, FC_I64, FC_DTYPES } fc_dtype;
+
+typedef enum { FC_CONSTANT, FC_REFLECT, FC_SYMMETRIC, FC_EDGE, FC_WRAP } fc_padding_mode;
+
+/* The sizes, in the names and the order of fastconv._problem.Problem; every one fits int64 and so does every product
+ * that names a number of bytes. n >= 1 and oc >= 1: empty results never reach C. */
+typedef struct {
+    int64_t n, groups, ic, ih, iw, oc, kh, kw, oh, ow;
+    int64_t sh, sw, dh, dw;
+    int64_t pt, pb, pl, pr;
+    fc_padding_mode padding_mode;
+    fc_dtype dtype;
+    int bias;
+} fc_problem;
+
+/* What a problem may ask beyond a plain dense convolution. A row of the algorithm table states which of these it can
+ * do, and the planner refuses it any problem that needs more: a new bit is off in every old row. */
+enum {
+    FC_CAN_STRIDE = 1 << 0,
+    FC_CAN_DILATE = 1 << 1,
+    FC_CAN_GROUP = 1 << 2,
+    FC_CAN_PAD = 1 << 3,      /* constant padding, any width, any value */
+    FC_CAN_PAD_EDGE = 1 << 4, /* the other padding modes */
+    FC_CAN_BIAS = 1 << 5,
+    FC_CAN_F64 = 1 << 6,
+    FC_CAN_I64 = 1 << 7,
+};
+
+/* A microkernel of the register tile: rows output channels by FC_TILE columns output pixels.
+ *
+ *   c[i * columns + j] = sum over s < steps of a[i * as + aoff[s]] * b[boff[s] + j], for i < rows and j < columns
+ *
+ * `a` and `b` are byte pointers, all strides and offsets are in bytes, so weights and pixels are read where they lie;
+ * the offsets say how. Each output is one chain of fused multiply-adds in the order of s. `c` is a dense tile, aligned
+ * to 64 bytes; it is read if and only if `resume` is set, which goes on with the chains that a former call left there.
+ * Leaf: no call, no allocation, no branch on data. */
+typedef void (*fc_tile_fn)(int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b,
+                           const int64_t *boff, void *c, int resume);
+
+enum { FC_TILE_MAX_ROWS = 8, FC_TILE_MAX_COLUMNS = 64 };
+
+typedef struct {
+    int rows;                            /* most output channels in a tile */
+    int columns;                         /* output pixels in a tile */
+    fc_tile_fn run[FC_TILE_MAX_ROWS + 1]; /* by rows, 1 to `rows` */
+} fc_tile;
+
+/* One row of the instruction set table (simd/foreach.h). */
+typedef struct {
+    const char *name;
+    int (*runs_here)(void);
+} fc_isa;
+
+extern const fc_isa fc_isas[]; /* best first, ended by a row without a name; the last real one runs everywhere */
+int fc_isa_count(void);
+
+/* The register tiles of one instruction set (an index into fc_isas) and one arithmetic. */
+const fc_tile *fc_tile_of(int isa, fc_dtype dtype);
+
+/* An array in the canonical order of its axes (n, c, h, w; weight: o, i, h, w), with strides in bytes. */
+typedef struct {
+    char *data;
+    int64_t stride[4];
+} fc_array;
+
+/* The operands of one run. Elements are those of the problem's arithmetic, aligned to their own size. */
+typedef struct {
+    fc_array x, weight, y;
+    const char *bias; /* NULL without one */
+    int64_t bias_stride;
+    union {
+        float f32;
+        double f64;
+        int64_t i64;
+    } fill;
+} fc_operands;
+
+typedef struct fc_algorithm fc_algorithm;
+
+typedef struct {
+    fc_problem problem;
+    const fc_algorithm *algorithm;
+    int isa;
+    const fc_tile *tile;
+    int64_t oc_block; /* output channels of one task */
+    int64_t px_block; /* output pixels of one task, counted over n, oh and ow */
+    int64_t n_tasks;
+    double task_macs;      /* multiply-accumulates of one task, at most; a double, since a product may pass 2^63 */
+    int64_t scratch_bytes; /* of one thread, aligned to 64 */
+} fc_plan;
+
+/* One row of the algorithm table (algorithms/table.h). */
+struct fc_algorithm {
+    const char *name;
+    unsigned can;                                                              /* mask of FC_CAN_* */
+    const char *(*reject)(const fc_problem *problem);                          /* NULL, or why it cannot */
+    double (*cost)(const fc_problem *problem, const fc_tile *tile);            /* estimated FMA cycles of one thread */
+    void (*prepare)(fc_plan *plan);                                            /* fills in tasks and scratch */
+    void (*run_task)(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch);
+};
+
+extern const fc_algorithm *const fc_algorithms[]; /* in the order of the table, ended by NULL */
+
+/* Why `algorithm` is not able to compute `problem`, or NULL. */
+const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem);
+
+/* Choose: of the algorithms that can compute the problem the one of least cost, or `forced` if that is not NULL.
+ * Returns NULL and a complete plan, or the reason why there is none. Pure: the same arguments give the same plan on
+ * every machine, whether or not the instruction set runs there. */
+const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const fc_algorithm *forced);
+
+/* Run one task with the IEEE default floating-point state (round to nearest, subnormals kept, no traps), and put the
+ * caller's back. `scratch` holds plan->scratch_bytes and is aligned to 64 bytes. */
+void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch);
+
+/* Where padded coordinate i of an axis of `size` pixels finds its value: a pixel, or -1 for the fill value. */
+int64_t fc_extend(fc_padding_mode mode, int64_t i, int64_t size);
+
+/* The chain of one output runs through blocks of this many input channels and, inside a block, through ky, kx and the
+ * channel. It is part of the numerical contract: the bits of every result depend on it, and on nothing else. */
+enum { FC_CHANNEL_BLOCK = 32 };
+
+#endif

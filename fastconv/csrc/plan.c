@@ -1,0 +1,94 @@
+/* Choose: a pure function of the problem, the instruction set and, if forced, the algorithm. */
+
+#include "fastconv.h"
+#include "fpstate.h"
+
+#define FC_ALGORITHM(NAME) extern const fc_algorithm fc_algorithm_##NAME;
+#include "algorithms/table.h"
+#undef FC_ALGORITHM
+
+const fc_algorithm *const fc_algorithms[] = {
+#define FC_ALGORITHM(NAME) &fc_algorithm_##NAME,
+#include "algorithms/table.h"
+#undef FC_ALGORITHM
+    NULL,
+};
+
+/* What the planner says of each ability that a row lacks, in the order of the bits. */
+static const struct {
+    unsigned bit;
+    const char *reason;
+} abilities[] = {
+    {FC_CAN_STRIDE, "it needs stride 1"},
+    {FC_CAN_DILATE, "it needs dilation 1"},
+    {FC_CAN_GROUP, "it needs groups=1"},
+    {FC_CAN_PAD, "it needs padding 0"},
+    {FC_CAN_PAD_EDGE, "it needs padding_mode='constant'"},
+    {FC_CAN_BIAS, "it has no bias"},
+    {FC_CAN_F64, "it has no 64-bit floats"},
+    {FC_CAN_I64, "it has no integers"},
+};
+
+static unsigned needs(const fc_problem *p)
+{
+    const int padded = p->pt || p->pb || p->pl || p->pr;
+    unsigned mask = 0;
+    if (p->sh != 1 || p->sw != 1)
+        mask |= FC_CAN_STRIDE;
+    if (p->dh != 1 || p->dw != 1)
+        mask |= FC_CAN_DILATE;
+    if (p->groups != 1)
+        mask |= FC_CAN_GROUP;
+    if (padded)
+        mask |= p->padding_mode == FC_CONSTANT ? FC_CAN_PAD : FC_CAN_PAD_EDGE;
+    if (p->bias)
+        mask |= FC_CAN_BIAS;
+    if (p->dtype == FC_F64)
+        mask |= FC_CAN_F64;
+    if (p->dtype == FC_I64)
+        mask |= FC_CAN_I64;
+    return mask;
+}
+
+const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
+{
+    const unsigned lacking = needs(problem) & ~algorithm->can;
+    for (size_t i = 0; i < sizeof abilities / sizeof abilities[0]; i++)
+        if (lacking & abilities[i].bit)
+            return abilities[i].reason;
+    return algorithm->reject(problem);
+}
+
+const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const fc_algorithm *forced)
+{
+    const fc_tile *tile = fc_tile_of(isa, problem->dtype);
+    const fc_algorithm *best = NULL;
+    const char *reason = "no algorithm can compute this problem";
+    double least = 0;
+    for (const fc_algorithm *const *row = fc_algorithms; *row; row++) {
+        if (forced && *row != forced)
+            continue;
+        const char *why_not = fc_why_not(*row, problem);
+        if (why_not) {
+            reason = forced ? why_not : reason;
+            continue;
+        }
+        const double cost = (*row)->cost(problem, tile);
+        if (!best || cost < least) {
+            best = *row;
+            least = cost;
+        }
+    }
+    if (!best)
+        return reason;
+    *plan = (fc_plan){.problem = *problem, .algorithm = best, .isa = isa, .tile = tile};
+    best->prepare(plan);
+    return NULL;
+}
+
+void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
+{
+    const fc_fpstate callers = fc_fpstate_enter();
+    plan->algorithm->run_task(plan, operands, task, scratch);
+    fc_fpstate_leave(callers);
+}

@@ -1,0 +1,30 @@
+/* avx512: 32 registers of 512 bits. The tile takes 6 x 4 accumulators, 4 pixel vectors and 1 weight: 29 registers, and
+ * 24 independent chains where latency 4 times 1 or 2 a cycle needs 8. Measured on Zen 4: 99 to 100 % of the FMA peak
+ * from L1. (7 x 4 spills with GCC 12; 14 x 2 reaches 96 %.) */
+#include <immintrin.h>
+
+#define FC_TARGET "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"
+#define FC_RUNS_HERE                                                                                                   \
+    (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&  \
+     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"))
+#define FC_VEC_i64 fc_u64x8
+
+#define FC_ROWS_f32 6
+#define FC_VECS_f32 4
+#define FC_LANES_f32 16
+#define FC_VEC_f32 __m512
+#define FC_ZERO_f32() _mm512_setzero_ps()
+#define FC_LOAD_f32(p) _mm512_loadu_ps(p)
+#define FC_STORE_f32(p, v) _mm512_storeu_ps(p, v)
+#define FC_SPLAT_f32(p) _mm512_set1_ps(*(p))
+#define FC_FMA_f32(a, b, c) _mm512_fmadd_ps(a, b, c)
+
+#define FC_ROWS_f64 6
+#define FC_VECS_f64 4
+#define FC_LANES_f64 8
+#define FC_VEC_f64 __m512d
+#define FC_ZERO_f64() _mm512_setzero_pd()
+#define FC_LOAD_f64(p) _mm512_loadu_pd(p)
+#define FC_STORE_f64(p, v) _mm512_storeu_pd(p, v)
+#define FC_SPLAT_f64(p) _mm512_set1_pd(*(p))
+#define FC_FMA_f64(a, b, c) _mm512_fmadd_pd(a, b, c)

@@ -1,0 +1,34 @@
+/* Forgets one instruction set, so that the next one's header can be read. */
+
+#undef FC_TARGET
+#undef FC_RUNS_HERE
+
+#undef FC_ROWS_f32
+#undef FC_VECS_f32
+#undef FC_LANES_f32
+#undef FC_VEC_f32
+#undef FC_ZERO_f32
+#undef FC_LOAD_f32
+#undef FC_STORE_f32
+#undef FC_SPLAT_f32
+#undef FC_FMA_f32
+
+#undef FC_ROWS_f64
+#undef FC_VECS_f64
+#undef FC_LANES_f64
+#undef FC_VEC_f64
+#undef FC_ZERO_f64
+#undef FC_LOAD_f64
+#undef FC_STORE_f64
+#undef FC_SPLAT_f64
+#undef FC_FMA_f64
+
+#undef FC_ROWS_i64
+#undef FC_VECS_i64
+#undef FC_LANES_i64
+#undef FC_VEC_i64
+#undef FC_ZERO_i64
+#undef FC_LOAD_i64
+#undef FC_STORE_i64
+#undef FC_SPLAT_i64
+#undef FC_FMA_i64

@@ -1,0 +1,37 @@
+/* The vocabulary that microkernels are written in. Each instruction set's header defines, for T = f32 and f64:
+ *
+ *   FC_VEC_T, FC_LANES_T       a vector, and how many elements it holds
+ *   FC_ZERO_T()                all lanes +0
+ *   FC_LOAD_T(p)               the lanes at p, which need be aligned to an element only
+ *   FC_STORE_T(p, v)           likewise
+ *   FC_SPLAT_T(p)              the element at p in every lane
+ *   FC_FMA_T(a, b, c)          a * b + c in each lane, rounded once
+ *   FC_ROWS_T, FC_VECS_T       the register tile: rows of outputs by vectors of outputs
+ *
+ * and besides them FC_TARGET (the compiler's name of the features; not defined where none are needed), FC_RUNS_HERE (a
+ * test of the running processor) and FC_VEC_i64 (a vector of integers, from which i64.h makes the verbs for T = i64).
+ * A kernel says V(FMA)(a, b, c), with FC_T defined as the type's name. */
+#ifndef FC_VERBS_H
+#define FC_VERBS_H
+
+#include <stdint.h>
+
+#define FC_PASTE2_(a, b) a##_##b
+#define FC_PASTE2(a, b) FC_PASTE2_(a, b)
+#define FC_PASTE3(a, b, c) FC_PASTE2(FC_PASTE2(a, b), c)
+#define FC_STRING_(a) #a
+#define FC_STRING(a) FC_STRING_(a)
+
+#define V(verb) FC_PASTE3(FC, verb, FC_T)
+
+/* The C type of an element. */
+typedef float FC_ELEMENT_f32;
+typedef double FC_ELEMENT_f64;
+typedef uint64_t FC_ELEMENT_i64;
+
+/* Vectors that may lie at any element. */
+typedef uint64_t fc_u64x2 __attribute__((vector_size(16), aligned(8), may_alias));
+typedef uint64_t fc_u64x4 __attribute__((vector_size(32), aligned(8), may_alias));
+typedef uint64_t fc_u64x8 __attribute__((vector_size(64), aligned(8), may_alias));
+
+#endif

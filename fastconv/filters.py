@@ -1,0 +1,222 @@
+"""Classic image filters as kernels: arrays, nothing else.
+
+Every kernel is two-dimensional float64, is meant for cross-correlation (as `conv2d` computes it), and has odd sizes, so
+that it has a centre. Smoothing kernels sum to 1, so that brightness is kept; derivative kernels sum to 0.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+__all__ = ["box", "emboss", "gaussian", "identity", "laplacian", "prewitt_x", "prewitt_y", "scharr_x", "scharr_y",
+           "sharpen", "sobel_x", "sobel_y"]  # fmt: skip
+
+
+def box(size: int) -> Array:
+    """Mean over a square.
+
+    Parameters
+    ----------
+    size : int
+        Side in pixels, odd.
+
+    Returns
+    -------
+    numpy.ndarray of shape (size, size)
+        Each weight is ``1 / size**2``.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.box(3).sum().round(12)
+    np.float64(1.0)
+    """
+    side = _odd(size)
+    return np.full((side, side), 1 / side**2)
+
+
+def gaussian(size: int, sigma: float | None = None) -> Array:
+    """Gaussian smoothing, sampled at the pixels and normalised to sum 1.
+
+    Parameters
+    ----------
+    size : int
+        Side in pixels, odd.
+    sigma : float, optional
+        Standard deviation in pixels; ``size / 6`` by default, so that the kernel reaches to three of them.
+
+    Returns
+    -------
+    numpy.ndarray of shape (size, size)
+        The outer product of two one-dimensional Gaussians.
+
+    Raises
+    ------
+    ValueError
+        `size` is even or less than 1, or `sigma` is not a positive finite number.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.gaussian(3, 1.0).round(4)
+    array([[0.0751, 0.1238, 0.0751],
+           [0.1238, 0.2042, 0.1238],
+           [0.0751, 0.1238, 0.0751]])
+    """
+    side = _odd(size)
+    width = side / 6 if sigma is None else float(sigma)
+    if not 0 < width < np.inf:
+        raise ValueError(f"sigma must be a positive finite number of pixels, got {width}.")
+    line = np.exp(-0.5 * (np.arange(-(side // 2), side // 2 + 1) / width) ** 2)
+    line /= line.sum()
+    return np.outer(line, line)
+
+
+def identity(size: int = 3) -> Array:
+    """The kernel that changes nothing: 1 at the centre.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.identity()
+    array([[0., 0., 0.],
+           [0., 1., 0.],
+           [0., 0., 0.]])
+    """
+    side = _odd(size)
+    kernel = np.zeros((side, side))
+    kernel[side // 2, side // 2] = 1
+    return kernel
+
+
+def sobel_x() -> Array:
+    """Sobel's derivative along the width: positive where brightness grows to the right.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.sobel_x()
+    array([[-1.,  0.,  1.],
+           [-2.,  0.,  2.],
+           [-1.,  0.,  1.]])
+    """
+    return _derivative(1, 2)
+
+
+def sobel_y() -> Array:
+    """Sobel's derivative along the height: positive where brightness grows downwards.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> (filters.sobel_y() == filters.sobel_x().T).all()
+    np.True_
+    """
+    return _derivative(1, 2).T.copy()
+
+
+def prewitt_x() -> Array:
+    """Prewitt's derivative along the width: rows weighed alike.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.prewitt_x()[0]
+    array([-1.,  0.,  1.])
+    """
+    return _derivative(1, 1)
+
+
+def prewitt_y() -> Array:
+    """Prewitt's derivative along the height.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.prewitt_y()[:, 0]
+    array([-1.,  0.,  1.])
+    """
+    return _derivative(1, 1).T.copy()
+
+
+def scharr_x() -> Array:
+    """Scharr's derivative along the width: of the 3 × 3 kernels the one nearest to rotation invariance.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.scharr_x()[:, 2]
+    array([ 3., 10.,  3.])
+    """
+    return _derivative(3, 10)
+
+
+def scharr_y() -> Array:
+    """Scharr's derivative along the height.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.scharr_y()[2]
+    array([ 3., 10.,  3.])
+    """
+    return _derivative(3, 10).T.copy()
+
+
+def laplacian() -> Array:
+    """Second derivative, five points: positive in a dark spot.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.laplacian()
+    array([[ 0.,  1.,  0.],
+           [ 1., -4.,  1.],
+           [ 0.,  1.,  0.]])
+    """
+    return np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])
+
+
+def sharpen(amount: float = 1.0) -> Array:
+    """The image less `amount` times its Laplacian; sums to 1.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.sharpen().sum()
+    np.float64(1.0)
+    """
+    return identity() - amount * laplacian()
+
+
+def emboss() -> Array:
+    """Relief, lit from the upper left; sums to 1.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.emboss()
+    array([[-2., -1.,  0.],
+           [-1.,  1.,  1.],
+           [ 0.,  1.,  2.]])
+    """
+    return np.array([[-2.0, -1, 0], [-1, 1, 1], [0, 1, 2]])
+
+
+def _derivative(outer: float, inner: float) -> Array:
+    return np.outer([outer, inner, outer], [-1.0, 0, 1])
+
+
+def _odd(size: int) -> int:
+    try:
+        side = operator.index(size)
+    except TypeError as error:
+        raise TypeError(f"size must be an odd integer, got an object of type {type(size).__name__}.") from error
+    if side < 1 or side % 2 == 0:
+        raise ValueError(f"size must be odd and at least 1, so that the kernel has a centre, got {side}.")
+    return side

@@ -1,0 +1,75 @@
+"""One extension: _kernels.pyx and every C file of csrc. Metadata is in pyproject.toml.
+
+No instruction-set flags: kernels choose theirs by target regions (csrc/simd/begin.h), so one build serves every
+processor of an architecture. -ffp-contract=off and the absence of -ffast-math are part of the numerical contract.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+CSRC = Path("fastconv/csrc")
+STRICT = ["-O3", "-std=gnu11", "-fno-fast-math", "-ffp-contract=off", "-fno-math-errno"]
+
+
+class BuildExt(build_ext):
+    """Ask the compiler what it can do before the build, and say what is missing."""
+
+    def build_extensions(self):
+        if not self.compiles("int main(void) { return 0; }", []):
+            raise SystemExit(
+                f"fastconv needs a C compiler, and {self.compiler.compiler_so[0]!r} does not compile a one-line program. "
+                "Install gcc or clang with the C library's headers (Debian, Ubuntu: apt install gcc libc6-dev; Fedora: "
+                "dnf install gcc; macOS: xcode-select --install), or name your compiler in CC, and install again."
+            )
+        openmp = ["-fopenmp"]
+        if not self.compiles("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }", openmp):
+            print("fastconv: this compiler has no OpenMP; building a serial extension.")
+            openmp = []
+        for extension in self.extensions:
+            extension.extra_compile_args += openmp
+            extension.extra_link_args += openmp
+        super().build_extensions()
+
+    def compiles(self, program, flags):
+        """Whether a program compiles and links."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(program)
+            quiet = os.dup(2)
+            with Path(folder, "log").open("w") as log:
+                os.dup2(log.fileno(), 2)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+                self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=flags)
+            except (CompileError, LinkError, OSError):
+                return False
+            finally:
+                os.dup2(quiet, 2)
+                os.close(quiet)
+            return True
+
+
+setup(
+    cmdclass={"build_ext": BuildExt},
+    ext_modules=cythonize(
+        [
+            Extension(
+                "fastconv._kernels",
+                ["fastconv/_kernels.pyx", *map(str, sorted(CSRC.rglob("*.c")))],
+                include_dirs=[str(CSRC), numpy.get_include()],
+                depends=list(map(str, sorted(CSRC.rglob("*.h")))),
+                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+                extra_compile_args=STRICT,
+                libraries=["m"],
+            )
+        ],
+        compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True},
+    ),
+)
