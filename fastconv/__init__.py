@@ -14,15 +14,17 @@ from ._errors import (
     BackendUnavailableError,
     BackendUnsupportedError,
     BackendVersionError,
+    ConfigError,
 )
 from ._explain import Explanation
-from ._problem import Problem
+from ._problem import PADDING_MODES, Problem
 from ._show_config import show_config
 from ._version import __version__
 from .backends import Backend, BackendSpec, Plan, backends, register_backend
 from .backends._selection import set_default_backend, use_backend
 
 __all__ = [
+    "PADDING_MODES",
     "Backend",
     "BackendError",
     "BackendLoadError",
@@ -32,6 +34,7 @@ __all__ = [
     "BackendUnavailableError",
     "BackendUnsupportedError",
     "BackendVersionError",
+    "ConfigError",
     "Explanation",
     "Plan",
     "Problem",

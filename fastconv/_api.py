@@ -9,7 +9,7 @@ import numpy as np
 
 from ._errors import BackendResultError
 from ._explain import Explanation
-from ._problem import Problem, check_array, check_num_threads, check_out
+from ._problem import Problem, check_array, check_num_threads, check_out, check_shape
 from .backends import Plan, choose
 from .backends._selection import selection
 
@@ -236,22 +236,15 @@ def conv2d_output_shape(
     >>> conv2d_output_shape((1, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3)
     (1, 64, 112, 112)
     """
-    x, weight = (_shape_only(name, shape) for name, shape in (("x_shape", x_shape), ("weight_shape", weight_shape)))
     problem = Problem.of(
-        x, weight, None, stride, padding, dilation, groups, data_format=data_format, weight_format=weight_format
-    )
+        check_shape("x_shape", x_shape), check_shape("weight_shape", weight_shape), None, stride, padding, dilation,
+        groups, data_format=data_format, weight_format=weight_format,
+    )  # fmt: skip
     return problem.out_shape
 
 
 def _arrays(x: Any, weight: Any, bias: Any) -> tuple[Array, Array, Array | None]:
     return check_array("x", x), check_array("weight", weight), None if bias is None else check_array("bias", bias)
-
-
-def _shape_only(name: str, shape: Any) -> Array:
-    try:
-        return np.broadcast_to(np.float32(0), shape)  # strides of 0: no memory, whatever the shape
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name} must be a tuple of sizes, each at least 0: {error!s:.200}.") from error
 
 
 def _plan(names: tuple[str, ...], problem: Problem) -> tuple[str, Plan]:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ._errors import ConfigError
+
 
 def _text(value: str) -> str:
     return value.strip().lower()
@@ -58,7 +60,7 @@ def get(name: str) -> Any:
         try:
             _values[name] = row.parse(text) if text.strip() else row.default
         except ValueError as error:
-            raise ValueError(f"the environment variable {name} must be {error}, got {text[:60]!r}.") from None
+            raise ConfigError(f"the environment variable {name} must be {error}, got {text[:60]!r}.") from None
     return _values[name]
 
 

@@ -1,6 +1,10 @@
-"""What can go wrong with a backend. Wrong arguments are ValueError and TypeError, from `_problem`."""
+"""What can go wrong with a backend or a setting. Wrong arguments are ValueError and TypeError, from `_problem`."""
 
 from __future__ import annotations
+
+
+class ConfigError(ValueError):
+    """An environment variable of fastconv has a value that can't be used."""
 
 
 class BackendError(RuntimeError):

@@ -228,6 +228,7 @@ cdef class Plan:
     """
 
     cdef fc_plan plan
+    cdef double macs
     cdef bint flip
     cdef int x_axes[4]
     cdef int weight_axes[4]
@@ -241,6 +242,8 @@ cdef class Plan:
         problem.padding_mode = <fc_padding_mode>padding_mode
         problem.dtype = {"f32": FC_F32, "f64": FC_F64, "i64": FC_I64}[kind]
         problem.bias = bias
+        self.macs = (<double>problem.n * problem.oc * problem.oh * problem.ow
+                     * (problem.ic // problem.groups) * problem.kh * problem.kw)
         self.flip = flip
         for i in range(4):
             self.x_axes[i] = x_axes[i]
@@ -294,7 +297,7 @@ cdef class Plan:
         return count, (<bytes>why).decode()
 
     cdef int choose_threads(self, int asked, const char **why) noexcept:
-        if asked <= 0 and self.plan.task_macs * self.plan.n_tasks < PARALLEL_MACS:
+        if asked <= 0 and self.macs < PARALLEL_MACS:
             why[0] = b"too little work for more"
             return 1
         cdef int limit = thread_limit(asked, why)

@@ -75,8 +75,8 @@ class Problem(NamedTuple):
     @classmethod
     def of(
         cls,
-        x: np.ndarray[Any, Any],
-        weight: np.ndarray[Any, Any],
+        x: np.ndarray[Any, Any] | Described,
+        weight: np.ndarray[Any, Any] | Described,
         bias: np.ndarray[Any, Any] | None = None,
         stride: object = 1,
         padding: object = 0,
@@ -175,6 +175,21 @@ def check_array(name: str, value: object) -> np.ndarray[Any, Any]:
         return np.asarray(value)
     except ValueError as error:  # a ragged list
         raise ValueError(f"{name} can't be converted to an array: {_clip(str(error))}") from error
+
+
+class Described(NamedTuple):
+    """A float32 array that is its shape alone, for questions that need no data."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] = np.dtype(np.float32)
+
+
+def check_shape(name: str, shape: object) -> Described:
+    """Return an array's description, or say why there is no array of that shape."""
+    sizes = shape if isinstance(shape, tuple | list) else None
+    if sizes is None or len(sizes) > 64:
+        raise TypeError(f"{name} must be a tuple of sizes, got {_show(shape)}.")
+    return Described(tuple(_integer(f"each size in {name}", size, 0) for size in sizes))
 
 
 def check_out(problem: Problem, out: object) -> np.ndarray[Any, Any]:

@@ -21,11 +21,9 @@ from typing import Any, NamedTuple, Protocol
 from .. import _config
 from .._errors import (
     BackendError,
-    BackendLoadError,
     BackendNotFoundError,
     BackendUnavailableError,
     BackendUnsupportedError,
-    BackendVersionError,
 )
 from .._problem import Problem
 
@@ -111,8 +109,10 @@ def choose(names: tuple[str, ...], problem: Problem) -> tuple[str, Backend]:
 def load(name: str) -> Backend:
     """Return the implementation of that name, imported and probed on its first use; its failure is remembered."""
     if name not in _loaded:
+        from ._loading import make
+
         try:
-            _loaded[name] = _load(_find(name))
+            _loaded[name] = make(_find(name))
         except BackendNotFoundError:
             raise
         except BackendError as error:
@@ -127,7 +127,7 @@ def specs() -> dict[str, BackendSpec]:
     """Return every spec by name: built in, registered and installed. Scans entry points once."""
     global _installed
     if _installed is None:
-        from ._entry_points import scan
+        from ._loading import scan
 
         _installed = scan({spec.name for spec in BUILT_IN})
     return {spec.name: spec for spec in BUILT_IN} | _installed | _registered
@@ -191,31 +191,3 @@ def _find(name: str) -> BackendSpec:
     close = difflib.get_close_matches(name, known, 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise BackendNotFoundError(f"no backend {name[:60]!r} is installed; there are {', '.join(known)}.{hint}")
-
-
-def _load(spec: BackendSpec) -> Backend:
-    origin = f"backend {spec.name!r}" + (f" (from {spec.distribution})" if spec.distribution else "")
-    if spec.api != API:
-        raise BackendVersionError(f"{origin} speaks version {spec.api} of the protocol, and this fastconv {API}.")
-    try:
-        backend = _implementation(spec)()
-        missing = [name for name in ("algorithms", "probe", "reject", "plan") if not hasattr(backend, name)]
-        reason = None if missing else backend.probe()
-    except (Exception, SystemExit) as error:
-        hint = f"; {spec.hint}" if spec.hint else ""
-        raise BackendLoadError(f"{origin} can't be loaded: {type(error).__name__}: {error!s:.200}{hint}.") from error
-    if missing:
-        raise BackendLoadError(f"{origin} is not a backend: it has no {', '.join(missing)}.")
-    if reason is not None:
-        raise BackendUnavailableError(f"{origin} can't be used here: {reason}.")
-    return backend
-
-
-def _implementation(spec: BackendSpec) -> Callable[[], Backend]:
-    if not isinstance(spec.implementation, str):
-        return spec.implementation
-    import importlib
-
-    module, _, attribute = spec.implementation.partition(":")
-    found: Callable[[], Backend] = getattr(importlib.import_module(module), attribute)
-    return found

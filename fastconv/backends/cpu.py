@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _config, _cpus, _kernels
+from .._errors import ConfigError
 from .._problem import PADDING_MODES, Problem
 
 Array = np.ndarray[Any, Any]
@@ -22,20 +23,30 @@ def choose_isa(cap: str) -> str:
     """Return the best instruction set that runs here, none better than `cap` ('' for no cap)."""
     rows = _kernels.isas()
     names = [name for name, _ in rows]
-    if cap and cap not in names:
-        raise ValueError(f"the environment variable FASTCONV_ISA must be one of {', '.join(names)}, got {cap[:60]!r}.")
-    if cap and not dict(rows)[cap]:
-        raise ValueError(f"the environment variable FASTCONV_ISA asks for {cap}, which this processor does not have.")
-    return next(name for name, here in rows[names.index(cap) if cap else 0 :] if here)
+    here = [name for name, runs_here in rows if runs_here]
+    if not cap:
+        return here[0]
+    if cap not in here:
+        reason = "which this processor does not have" if cap in names else "which is none"
+        raise ConfigError(
+            f"the environment variable FASTCONV_ISA asks for {cap[:60]!r}, {reason}; this machine has {', '.join(here)}."
+        )
+    return cap
 
 
 class CpuBackend:
-    """fastconv's own kernels."""
+    """fastconv's own kernels.
+
+    Parameters
+    ----------
+    isa : str, optional
+        Best instruction set to use; by default the environment variable FASTCONV_ISA, or the best that runs here.
+    """
 
     algorithms = ("auto", *_kernels.algorithms())
 
-    def __init__(self) -> None:
-        self.isa = choose_isa(_config.get("FASTCONV_ISA"))
+    def __init__(self, isa: str | None = None) -> None:
+        self.isa = choose_isa(_config.get("FASTCONV_ISA") if isa is None else isa)
         _kernels.configure_threads(_config.get("FASTCONV_NUM_THREADS"), _cpus.cgroup_quota())
 
     def probe(self) -> str | None:

@@ -1,0 +1,31 @@
+"""Options of the suite, and the backends that every instruction set of this machine makes."""
+
+import pytest
+
+import fastconv
+from fastconv import _kernels
+from fastconv.backends.cpu import CpuBackend
+
+
+def pytest_addoption(parser):
+    parser.addoption("--problems", type=int, default=20_000, help="random problems that the sweep draws")
+    parser.addoption("--first-problem", type=int, default=0, help="seed of the first of them")
+
+
+def isa_backends():
+    """Names of backends that are `cpu` with one instruction set each, best first; all that run here."""
+    names = []
+    for isa, here in _kernels.isas():
+        if here:
+            fastconv.register_backend(fastconv.BackendSpec(f"cpu_{isa}", BACKENDS.setdefault(isa, lambda isa=isa: CpuBackend(isa))))
+            names.append(f"cpu_{isa}")
+    return names
+
+
+BACKENDS = {}
+
+
+def pytest_generate_tests(metafunc):
+    """Run a test that takes `isa_backend` once for every instruction set of this machine."""
+    if "isa_backend" in metafunc.fixturenames:
+        metafunc.parametrize("isa_backend", isa_backends())

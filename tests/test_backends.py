@@ -1,0 +1,391 @@
+"""The backend table: selection, loading, refusals, plugins, and that none of it happens before it is asked for."""
+
+import concurrent.futures
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import BackendSpec, _config, conv2d
+from fastconv import backends as list_backends
+from fastconv.backends import _selection
+from fastconv.backends import choose as choose_backend
+from fastconv.backends.reference import ReferenceBackend
+
+IMAGE, KERNEL = np.arange(12.0).reshape(3, 4), np.ones((2, 2))
+EXPECTED = conv2d(IMAGE, KERNEL)
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """The table as a new process has it; what a test registers, scans or loads is forgotten."""
+    module = sys.modules["fastconv.backends"]
+    monkeypatch.setattr(module, "_registered", {})
+    monkeypatch.setattr(module, "_installed", None)
+    monkeypatch.setattr(module, "_loaded", {})
+    monkeypatch.setattr(_selection, "_process_default", None)
+    monkeypatch.setattr(fastconv._api, "_plans", {})
+    monkeypatch.delenv("FASTCONV_BACKEND", raising=False)
+    _config.reload()
+    yield module
+    _config.reload()
+
+
+class Doubled:
+    """A backend whose results tell that it ran."""
+
+    algorithms = ("auto",)
+    loads = 0
+
+    def __init__(self):
+        type(self).loads += 1
+
+    def probe(self):
+        return None
+
+    def reject(self, problem):
+        return "it computes no strided problems" if problem.sh > 1 else None
+
+    def plan(self, problem):
+        right = ReferenceBackend().plan(problem)
+
+        def run(x, weight, bias, out, num_threads):
+            right(x, weight, bias, out, num_threads)
+            out *= 2
+            return out
+
+        return run
+
+
+@pytest.fixture
+def doubled(table):
+    Doubled.loads = 0
+    fastconv.register_backend(BackendSpec("doubled", Doubled))
+    return table
+
+
+def test_default_is_cpu(table):
+    assert list(list_backends()) == ["cpu", "reference"]
+    assert fastconv.explain(IMAGE, KERNEL).backend == "cpu"
+    assert fastconv.explain(IMAGE, KERNEL).source == "default"
+
+
+def test_selection_order(doubled, monkeypatch):
+    """Argument, scope, process default, environment, in this order; each level is seen once those above are gone."""
+    monkeypatch.setenv("FASTCONV_BACKEND", "reference")
+    _config.reload()
+    assert fastconv.explain(IMAGE, KERNEL).source == "FASTCONV_BACKEND"
+    assert fastconv.explain(IMAGE, KERNEL).backend == "reference"
+    fastconv.set_default_backend("cpu")
+    assert fastconv.explain(IMAGE, KERNEL).source == "set_default_backend"
+    with fastconv.use_backend("doubled"):
+        assert fastconv.explain(IMAGE, KERNEL).source == "use_backend"
+        np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), 2 * EXPECTED)
+        np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, backend="cpu"), EXPECTED)
+        with fastconv.use_backend("reference"):
+            np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), EXPECTED)
+        np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), 2 * EXPECTED)
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), EXPECTED)
+    fastconv.set_default_backend(None)
+    assert fastconv.explain(IMAGE, KERNEL).source == "FASTCONV_BACKEND"
+
+
+def test_environment_may_name_several(doubled, monkeypatch):
+    monkeypatch.setenv("FASTCONV_BACKEND", "doubled, cpu")
+    _config.reload()
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), 2 * EXPECTED)
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, stride=2), EXPECTED[::2, ::2])
+
+
+def test_scope_is_left_after_an_error_and_decorates(doubled):
+    with pytest.raises(ZeroDivisionError), fastconv.use_backend("doubled"):
+        raise ZeroDivisionError
+    assert fastconv.explain(IMAGE, KERNEL).backend == "cpu"
+
+    @fastconv.use_backend("doubled")
+    def call():
+        return conv2d(IMAGE, KERNEL)
+
+    np.testing.assert_array_equal(call(), 2 * EXPECTED)
+    np.testing.assert_array_equal(call(), 2 * EXPECTED)
+
+
+def test_threads_see_the_process_default_and_not_the_scope(doubled):
+    def elsewhere():
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            return pool.submit(conv2d, IMAGE, KERNEL).result()
+
+    with fastconv.use_backend("doubled"):
+        expected = 2 * EXPECTED if getattr(sys.flags, "thread_inherit_context", 0) else EXPECTED
+        np.testing.assert_array_equal(elsewhere(), expected)
+    fastconv.set_default_backend("doubled")
+    np.testing.assert_array_equal(elsewhere(), 2 * EXPECTED)
+
+
+def test_implementation_is_loaded_once_and_late(doubled):
+    assert Doubled.loads == 0
+    conv2d(IMAGE, KERNEL)
+    assert Doubled.loads == 0
+    for _ in range(3):
+        conv2d(IMAGE, KERNEL, backend="doubled")
+    assert Doubled.loads == 1
+
+
+def test_explicit_choice_is_strict(doubled):
+    with pytest.raises(fastconv.BackendUnsupportedError, match="'doubled' can't compute .* no strided problems"):
+        conv2d(IMAGE, KERNEL, stride=2, backend="doubled")
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, stride=2, backend=("doubled", "cpu")), EXPECTED[::2, ::2])
+    with pytest.raises(fastconv.BackendUnsupportedError, match=r"none of the backends .* strided .* no backend 'gpu'"):
+        conv2d(IMAGE, KERNEL, stride=2, backend=("doubled", "gpu"))
+
+
+def test_unsupported_is_refused_for_empty_results_too(doubled):
+    with pytest.raises(fastconv.BackendUnsupportedError):
+        conv2d(np.ones((0, 1, 3, 3)), np.ones((1, 1, 2, 2)), stride=2, backend="doubled")
+
+
+def test_unknown_backend_names_those_there_are(table):
+    with pytest.raises(fastconv.BackendNotFoundError, match=r"no backend 'refrence' .* cpu, reference\. Did you mean"):
+        conv2d(IMAGE, KERNEL, backend="refrence")
+    with pytest.raises(LookupError):
+        conv2d(IMAGE, KERNEL, backend="refrence")
+
+
+@pytest.mark.parametrize("backend", [1, (), ("cpu", 2), b"cpu", []])
+def test_backend_of_the_wrong_kind(table, backend):
+    with pytest.raises(TypeError, match="a backend must be a name"):
+        conv2d(IMAGE, KERNEL, backend=backend)
+
+
+def test_unknown_algorithm_names_those_there_are(table):
+    with pytest.raises(ValueError, match="algorithm must be one of auto, direct with backend 'cpu', got 'dirct'"):
+        conv2d(IMAGE, KERNEL, algorithm="dirct")
+
+
+class Broken:
+    algorithms = ("auto",)
+
+    def __init__(self, error=None):
+        if error:
+            raise error
+
+    def probe(self):
+        return "there is no device"
+
+    def reject(self, problem):
+        return None
+
+    def plan(self, problem):
+        raise AssertionError("never reached")
+
+
+@pytest.mark.parametrize(
+    ("implementation", "error", "words"),
+    [
+        (Broken, fastconv.BackendUnavailableError, "can't be used here: there is no device"),
+        (lambda: Broken(KeyError("lost")), fastconv.BackendLoadError, "KeyError: 'lost'"),
+        (lambda: Broken(SystemExit(3)), fastconv.BackendLoadError, "SystemExit: 3; pip install more"),
+        (lambda: 5, fastconv.BackendLoadError, "is not a backend: it has no algorithms, probe, reject, plan"),
+        ("no_such_module:Backend", fastconv.BackendLoadError, "No module named 'no_such_module'"),
+        ("math:no_such_attribute", fastconv.BackendLoadError, "no_such_attribute"),
+    ],
+)
+def test_broken_backend_breaks_itself_alone(table, implementation, error, words):
+    fastconv.register_backend(BackendSpec("broken", implementation, hint="pip install more"))
+    for _ in range(2):  # the failure is remembered
+        with pytest.raises(error) as caught:
+            conv2d(IMAGE, KERNEL, backend="broken")
+        assert words in str(caught.value)
+    assert words in list_backends()["broken"]
+    assert list_backends()["cpu"] == "usable"
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, backend=("broken", "cpu")), EXPECTED)
+
+
+def test_load_error_keeps_its_cause(table):
+    fastconv.register_backend(BackendSpec("broken", lambda: Broken(KeyError("lost"))))
+    with pytest.raises(ImportError) as caught:
+        conv2d(IMAGE, KERNEL, backend="broken")
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_other_version_of_the_protocol(table):
+    fastconv.register_backend(BackendSpec("old", Doubled, api=0))
+    with pytest.raises(fastconv.BackendVersionError, match="speaks version 0 of the protocol, and this fastconv 1"):
+        conv2d(IMAGE, KERNEL, backend="old")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, [[1.0]], np.ones((1, 1)), EXPECTED.astype("f4"), np.ma.array(EXPECTED)])
+def test_wrong_result_is_caught(table, wrong):
+    class Wrong(Doubled):
+        def plan(self, problem):
+            return lambda x, weight, bias, out, num_threads: wrong
+
+    fastconv.register_backend(BackendSpec("wrong", Wrong))
+    out = np.full(EXPECTED.shape, 7.0)
+    with pytest.raises(fastconv.BackendResultError, match=r"'wrong' returned .* not an array of shape \(2, 3\)"):
+        conv2d(IMAGE, KERNEL, backend="wrong", out=out)
+    assert (out == 7).all()
+
+
+def test_result_in_an_array_of_the_backends_own_is_copied(table):
+    class Own(Doubled):
+        def plan(self, problem):
+            return lambda x, weight, bias, out, num_threads: EXPECTED
+
+    fastconv.register_backend(BackendSpec("own", Own))
+    out = np.empty(EXPECTED.shape)
+    assert conv2d(IMAGE, KERNEL, backend="own", out=out) is out
+    np.testing.assert_array_equal(out, EXPECTED)
+    assert not np.shares_memory(conv2d(IMAGE, KERNEL, backend="own"), EXPECTED)
+
+
+def test_register_backend_refuses(doubled):
+    fastconv.register_backend(BackendSpec("doubled", Doubled))  # equal: nothing new
+    with pytest.raises(ValueError, match="there already is a backend 'doubled'"):
+        fastconv.register_backend(BackendSpec("doubled", Broken))
+    with pytest.raises(ValueError, match="there already is a backend 'cpu'"):
+        fastconv.register_backend(BackendSpec("cpu", Doubled))
+    for name in ("Doubled", "1a", "a-b", "", "a b"):
+        with pytest.raises(ValueError, match="must be lower-case letters"):
+            fastconv.register_backend(BackendSpec(name, Doubled))
+    with pytest.raises(TypeError, match=r"must be a fastconv\.BackendSpec"):
+        fastconv.register_backend("doubled")
+
+
+def test_disabled_backend_is_not_loaded(doubled, monkeypatch):
+    monkeypatch.setenv("FASTCONV_DISABLE_BACKENDS", "doubled")
+    _config.reload()
+    with pytest.raises(fastconv.BackendUnavailableError, match="disabled by FASTCONV_DISABLE_BACKENDS"):
+        conv2d(IMAGE, KERNEL, backend="doubled")
+    assert Doubled.loads == 0
+
+
+def test_explain_records_every_verdict(doubled):
+    report = fastconv.explain(IMAGE, KERNEL, stride=2, backend=("doubled", "cpu"), num_threads=1)
+    assert report.backend == "cpu"
+    assert "no strided problems" in report.candidates["doubled"]
+    assert report.candidates["reference"] == "not asked for"
+    assert report.details["algorithm"] == "direct"
+    assert report.details["algorithms"] == {"direct": "chosen"}
+    text = str(report)
+    for words in ("backend: cpu (from backend=)", "algorithm: direct", "threads: 1", "no strided problems", "float64"):
+        assert words in text
+    data = report.to_dict()
+    assert data["problem"]["oh"] == 1
+    assert data["backend"] == "cpu"
+    nobody = fastconv.explain(IMAGE, KERNEL, stride=2, backend="doubled")
+    assert nobody.backend is None
+    assert "none can" in str(nobody)
+    assert Doubled.loads == 1
+
+
+# --- plugins: entry points of installed distributions ------------------------------------------------------------------
+
+PLUGIN = """
+import fastconv
+BACKEND = fastconv.BackendSpec({name!r}, {implementation!r}, api={api})
+"""
+
+MODULE = """
+from fastconv.backends.reference import ReferenceBackend
+class Backend(ReferenceBackend):
+    pass
+"""
+
+
+@pytest.fixture
+def install(table, tmp_path, monkeypatch):
+    """Install a plugin: a distribution's metadata and a light module, in a folder on sys.path."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(name, light, distribution=None, value=None):
+        distribution = distribution or f"fastconv-{name}"
+        module = f"light_{distribution}_{name}".replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(light)
+        metadata = tmp_path / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[fastconv.backends]\n{name} = {value or module + ':BACKEND'}\n")
+        return module
+
+    yield install
+    for module in [m for m in sys.modules if m.startswith(("light_fastconv", "heavy_"))]:
+        del sys.modules[module]
+
+
+def good(name, api=1):
+    return PLUGIN.format(name=name, implementation=f"heavy_{name}:Backend", api=api)
+
+
+def test_plugin_is_found_by_name_and_changes_nothing_until_then(install, tmp_path):
+    (tmp_path / "heavy_alpha.py").write_text(MODULE)
+    light = install("alpha", good("alpha"))
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), EXPECTED)
+    assert light not in sys.modules
+    assert fastconv.explain(IMAGE, KERNEL).backend == "cpu"
+    assert "heavy_alpha" not in sys.modules
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, backend="alpha"), EXPECTED)
+    assert "heavy_alpha" in sys.modules
+    assert list_backends()["alpha"] == "usable"
+
+
+HOSTILE = {
+    "raises": ("raise RuntimeError('boom at import')", "RuntimeError: boom at import"),
+    "exits": ("import sys; sys.exit(4)", "SystemExit: 4"),
+    "syntax": ("def", "SyntaxError"),
+    "wrongtype": ("BACKEND = 3", "is not a fastconv.BackendSpec named 'wrongtype'"),
+    "noattribute": ("", "has no attribute 'BACKEND'"),
+    "othername": (good("another"), "is not a fastconv.BackendSpec named 'othername'"),
+    "version": (good("version", api=99), "speaks version 99 of the protocol"),
+    "missing": (good("missing"), "No module named 'heavy_missing'"),
+}
+
+
+def test_hostile_plugins_break_nothing_but_themselves(install):
+    for name, (light, _) in HOSTILE.items():
+        install(name, light)
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), EXPECTED)
+    verdicts = list_backends()
+    assert verdicts["cpu"] == verdicts["reference"] == "usable"
+    for name, (_, words) in HOSTILE.items():
+        assert words in verdicts[name]
+        assert f"(from fastconv-{name})" in verdicts[name]
+        with pytest.raises(fastconv.BackendError) as caught:
+            conv2d(IMAGE, KERNEL, backend=name)
+        assert words in str(caught.value)
+
+
+def test_two_plugins_of_one_name_are_an_error_that_names_both(install, tmp_path):
+    (tmp_path / "heavy_twin.py").write_text(MODULE)
+    install("twin", good("twin"), "one-dist")
+    install("twin", PLUGIN.format(name="twin", implementation="elsewhere:Backend", api=1), "other-dist")
+    with pytest.raises(fastconv.BackendLoadError, match="(one-dist and other-dist|other-dist and one-dist) both publish"):
+        conv2d(IMAGE, KERNEL, backend="twin")
+
+
+def test_equal_plugins_are_one(install, tmp_path):
+    (tmp_path / "heavy_same.py").write_text(MODULE)
+    install("same", good("same"), "lib-dist")
+    install("same", good("same"), "lib64-dist")
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, backend="same"), EXPECTED)
+
+
+def test_plugin_cannot_take_a_built_in_name(install, tmp_path):
+    (tmp_path / "heavy_cpu.py").write_text("raise RuntimeError('loaded')")
+    install("cpu", good("cpu"), "thief")
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), EXPECTED)
+    assert list_backends()["cpu"] == "usable"
+
+
+def test_disabled_plugin_is_not_even_imported(install, monkeypatch):
+    monkeypatch.setenv("FASTCONV_DISABLE_BACKENDS", "raises")
+    _config.reload()
+    light = install("raises", HOSTILE["raises"][0])
+    assert "raises" not in list_backends()
+    assert light not in sys.modules
+
+
+def test_choose_returns_the_first_that_can(doubled):
+    problem = fastconv.Problem.of(IMAGE, KERNEL)
+    assert choose_backend(("reference", "cpu"), problem)[0] == "reference"

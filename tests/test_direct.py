@@ -1,0 +1,270 @@
+"""The numerical contract of algorithm="direct": one chain of fused multiply-adds an output, in one order, to the bit."""
+
+import ctypes
+import itertools
+import os
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _kernels, conv2d
+
+
+def rounded(value, kind):
+    """The Fraction `value` rounded to nearest even in float32 or float64, by integer arithmetic alone."""
+    digits, lowest = {"f4": (24, -149), "f8": (53, -1074)}[kind]
+    if value == 0:
+        return Fraction(0)
+    exponent = abs(value.numerator).bit_length() - value.denominator.bit_length()
+    if abs(value) < Fraction(2) ** exponent:
+        exponent -= 1
+    ulp = Fraction(2) ** max(exponent - digits + 1, lowest)
+    return round(value / ulp) * ulp  # Python rounds halves of a Fraction to even
+
+
+def chain(x, weight, bias, kind):
+    """What the contract says, one output at a time: channel blocks, then ky, kx and the channel; bias last."""
+    channels, kh, kw = weight.shape[1:]
+    block = _kernels.CHANNEL_BLOCK
+    y = np.empty((len(weight), x.shape[1] - kh + 1, x.shape[2] - kw + 1), kind)
+    for o, i, j in np.ndindex(*y.shape):
+        total = Fraction(0)
+        for start in range(0, channels, block):
+            for a, b, c in itertools.product(range(kh), range(kw), range(start, min(start + block, channels))):
+                product = Fraction(float(x[c, i + a, j + b])) * Fraction(float(weight[o, c, a, b]))
+                total = rounded(total + product, kind)
+        y[o, i, j] = float(rounded(total + Fraction(float(bias[o])), kind))
+    return y
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("channels", [1, 3, 2 * _kernels.CHANNEL_BLOCK + 5])
+def test_each_output_is_the_chain_of_the_contract(channels, kind, isa_backend):
+    rng = np.random.default_rng(channels)
+    x, weight, bias = (
+        rng.standard_normal(shape).astype(kind) for shape in ((channels, 4, 5), (2, channels, 2, 3), (2,))
+    )
+    y = conv2d(x, weight, bias, data_format="CHW", algorithm="direct", backend=isa_backend)
+    np.testing.assert_array_equal(y, chain(x, weight, bias, kind))
+
+
+def test_rounding_of_the_oracle():
+    rng = np.random.default_rng(0)
+    for value in (*rng.standard_normal(200), *(rng.standard_normal(50) * 1e-42)):
+        assert float(rounded(Fraction(float(value)), "f4")) == float(np.float32(value))
+
+
+def layer(kind="f4", n=3, c=37, h=13, w=17, o=11, k=3):
+    rng = np.random.default_rng(7)
+    return [rng.standard_normal(shape).astype(kind) for shape in ((n, c, h, w), (o, c, k, k), (o,))]
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8", "c8"])
+def test_bits_for_any_number_of_threads(kind):
+    x, weight, bias = layer(kind)
+    results = {conv2d(x, weight, bias, padding=2, num_threads=threads).tobytes() for threads in (1, 2, 3, 7, 64)}
+    assert len(results) == 1
+
+
+def test_bits_for_any_batch_split_and_crop():
+    x, weight, bias = layer(n=5)
+    whole = conv2d(x, weight, bias, padding=1)
+    for split in ([0, 1, 2, 3, 4, 5], [0, 2, 5], [0, 4, 5]):
+        parts = [conv2d(x[a:b], weight, bias, padding=1) for a, b in itertools.pairwise(split)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+    inside = conv2d(x, weight, bias)
+    for top, left in ((0, 0), (3, 5), (10, 14)):
+        np.testing.assert_array_equal(conv2d(x[:, :, top:, left:], weight, bias), inside[:, :, top:, left:])
+    for chosen in (slice(0, 1), slice(4, 9), slice(None, None, -1)):
+        np.testing.assert_array_equal(conv2d(x, weight[chosen], bias[chosen]), inside[:, chosen])
+
+
+def test_bits_for_any_layout():
+    x, weight, bias = layer()
+    expected = conv2d(x, weight, bias, stride=(1, 2), padding=2)
+    for x_axes, weight_axes in itertools.product(itertools.permutations("NCHW"), [*itertools.permutations("OIHW")][::5]):
+        placed = np.ascontiguousarray(x.transpose(["NCHW".index(letter) for letter in x_axes]))
+        weight_placed = np.ascontiguousarray(weight.transpose(["OIHW".index(letter) for letter in weight_axes]))
+        y = conv2d(
+            placed, weight_placed, bias, (1, 2), 2, data_format="".join(x_axes), weight_format="".join(weight_axes)
+        )
+        np.testing.assert_array_equal(y.transpose([x_axes.index(letter) for letter in "NCHW"]), expected)
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_bits_for_any_alignment(kind):
+    x, weight, bias = layer(kind, n=1, c=3)
+    expected = conv2d(x, weight, bias)
+    for offset in range(0, 64, 1 if kind == "f4" else 7):
+        shifted = []
+        for array in (x, weight, bias, expected):
+            raw = np.zeros(array.nbytes + 128, np.uint8)
+            start = -raw.ctypes.data % 64 + offset
+            view = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+            view[...] = array
+            shifted.append(view)
+        out = shifted.pop()
+        out[...] = np.nan
+        assert conv2d(*shifted, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("relation", ["stride", "dilation", "padding", "flip", "scale"])
+def test_metamorphic_relations_hold_to_the_bit(relation):
+    x, weight, bias = layer(k=3)
+    y = conv2d(x, weight, bias)
+    pairs = {
+        "stride": (conv2d(x, weight, bias, (2, 3)), y[:, :, ::2, ::3]),
+        "flip": (conv2d(x, weight, bias, flip=True), conv2d(x, weight[:, :, ::-1, ::-1], bias)),
+        "padding": (conv2d(x, weight, bias, 1, 4), conv2d(np.pad(x, ((0, 0), (0, 0), (4, 4), (4, 4))), weight, bias)),
+        "scale": (conv2d(x * 8, weight, bias * 8), y * 8),
+    }
+    if relation == "dilation":
+        stuffed = np.zeros((*weight.shape[:2], 5, 7), weight.dtype)
+        stuffed[:, :, ::2, ::3] = weight
+        pairs["dilation"] = conv2d(x, weight, bias, 1, 0, (2, 3)), conv2d(x, stuffed, bias)
+    np.testing.assert_array_equal(*pairs[relation])
+
+
+SWEEPS = {  # every remainder of every tile: channels, outputs, pixels, taps, and the edges of the blocks
+    "channels": [((c, 3, 5), (o, c, 2, 2)) for c in range(1, 18) for o in range(1, 18)],
+    "long chains": [((c, 2, 3), (3, c, 1, 2)) for c in (31, 32, 33, 63, 65, 127, 128, 129, 255, 256, 257, 513)],
+    "many outputs": [((2, 3, 3), (o, 2, 2, 1)) for o in (*range(18, 71), 95, 96, 97, 98, 101, 191, 192, 193)],
+    "widths": [((2, 2, w), (3, 2, 1, 2)) for w in (*range(2, 70), 127, 128, 129, 130, 131, 257, 513)],
+    "heights": [((1, h, 3), (1, 1, 2, 3)) for h in range(2, 140, 3)],
+    "kernels": [((2, 9, 11), (2, 2, kh, kw)) for kh in range(1, 10) for kw in range(1, 12)],
+}
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8", "i8"])
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_remainders_are_exact(sweep, kind, isa_backend):
+    rng = np.random.default_rng(len(sweep))
+    for (c, h, w), weight_shape in SWEEPS[sweep]:
+        x = rng.integers(-8, 9, (2, c, h, w)).astype(kind)
+        weight = rng.integers(-8, 9, weight_shape).astype(kind)
+        bias = rng.integers(-99, 99, len(weight)).astype(kind)
+        got = conv2d(x, weight, bias, backend=isa_backend)
+        want = conv2d(x, weight, bias, backend="reference")
+        np.testing.assert_array_equal(got, want, err_msg=f"x {x.shape}, weight {weight.shape}")
+
+
+def test_depthwise_with_multiplier_is_exact(isa_backend):
+    rng = np.random.default_rng(0)
+    for c, m, w in itertools.product((1, 2, 5, 16, 33, 80), (1, 2, 3), (1, 4, 7, 8)):
+        x = rng.integers(-8, 9, (1, c, 7, w)).astype("f4")
+        weight = rng.integers(-8, 9, (c * m, 1, 5, 5)).astype("f4")
+        got = conv2d(x, weight, stride=2, padding=2, groups=c, backend=isa_backend)
+        np.testing.assert_array_equal(got, conv2d(x, weight, stride=2, padding=2, groups=c, backend="reference"))
+
+
+def test_integers_are_exact_at_their_limits():
+    big = 2**62 + 1
+    assert conv2d(np.array([[big]]), np.array([[1]]))[0, 0] == big
+    x = np.full((1, 4), -(2**63), np.int64)
+    assert conv2d(x, np.array([[1, 0, -1, 1]]))[0, 0] == -(2**63)  # modulo 2**64
+    top = np.array([[2**64 - 1]], np.uint64)
+    assert conv2d(top, np.array([[1]], np.uint64))[0, 0] == 2**64 - 1
+    image = np.full((3, 3), 200, np.uint8)
+    y = conv2d(image, np.ones((3, 3), np.uint8))
+    assert y.dtype == np.uint64
+    assert y[0, 0] == 1800
+    assert conv2d(image, np.ones((3, 3), np.uint8), dtype=np.uint8)[0, 0] == 1800 % 256
+
+
+def test_subnormals_are_kept():
+    tiny = np.float32(2**-149)
+    assert conv2d(np.array([[tiny]]), np.array([[1]], "f4"))[0, 0] == tiny
+    assert conv2d(np.array([[2.0**-1074]]), np.array([[1.0]]))[0, 0] == 2.0**-1074
+
+
+def test_sums_of_nothing_are_positive_zero():
+    y = conv2d(np.full((3, 3), -0.0), np.ones((2, 2)))
+    assert not np.signbit(y).any()
+
+
+def test_padding_is_a_value_like_any_other(isa_backend):
+    x, weight = np.ones((1, 1, 3, 3), "f4"), np.full((1, 1, 3, 3), np.inf, "f4")
+    y = conv2d(x, weight, padding=1, backend=isa_backend)[0, 0]
+    assert np.isnan(y).tolist() == [[True, True, True], [True, False, True], [True, True, True]]
+    y = conv2d(x, weight, padding=1, fill_value=2, backend=isa_backend)
+    assert np.isposinf(y).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_non_finite_values_stay_in_their_windows(value, isa_backend):
+    for i, j in np.ndindex(5, 6):
+        x = np.ones((1, 2, 5, 6), "f4")
+        x[0, 1, i, j] = value
+        y = conv2d(x, np.ones((3, 2, 3, 3), "f4"), padding=1, stride=(1, 2), backend=isa_backend)
+        touched = np.zeros((5, 3), bool)
+        for oy, ox in np.ndindex(5, 3):
+            touched[oy, ox] = abs(oy - i) <= 1 and abs(2 * ox - j) <= 1
+        assert (np.isfinite(y[0]) == ~touched).all()
+
+
+# --- the floating-point state of the calling thread -------------------------------------------------------------------
+
+libm = ctypes.CDLL(None) if os.name == "posix" else None
+ROUND_UP, MXCSR_OFFSET, FTZ_AND_DAZ = 0x800, 28, 0x8040  # of x86-64's fenv_t and MXCSR
+
+
+@pytest.fixture
+def environment():
+    """Reads and changes this thread's floating-point environment, and puts it back."""
+    if not hasattr(libm, "fegetenv") or os.uname().machine != "x86_64":
+        pytest.skip("the layout of fenv_t is known for x86-64 with glibc alone")
+    saved = ctypes.create_string_buffer(32)
+    libm.fegetenv(saved)
+    yield saved
+    libm.fesetenv(saved)
+
+
+def mxcsr():
+    state = ctypes.create_string_buffer(32)
+    libm.fegetenv(state)
+    return int.from_bytes(state.raw[MXCSR_OFFSET:], "little")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("state", ["upward", "ftz", "traps"])
+def test_callers_floating_point_state_neither_matters_nor_changes(state, threads, environment):
+    x, weight, bias = layer("f4")
+    x *= np.float32(1e-38)
+    expected = conv2d(x, weight, bias * 0, num_threads=threads).tobytes()
+    if state == "upward":
+        libm.fesetround(ROUND_UP)
+    else:
+        changed = bytearray(environment.raw)
+        word = int.from_bytes(changed[MXCSR_OFFSET:], "little")
+        word = word | FTZ_AND_DAZ if state == "ftz" else word & ~(1 << 7)  # bit 7 masks the invalid operation
+        changed[MXCSR_OFFSET:] = word.to_bytes(4, "little")
+        libm.fesetenv(ctypes.create_string_buffer(bytes(changed), 32))
+    before = mxcsr()
+    got = conv2d(x, weight, bias * np.float32(0), num_threads=threads)
+    after = mxcsr()
+    libm.fesetenv(environment)
+    assert got.tobytes() == expected
+    assert before == after
+
+
+def test_plan_is_a_pure_function_of_problem_and_instruction_set():
+    """A plan for another instruction set can be made on any machine: nothing asks what runs here."""
+    sizes = (1, 1, 64, 56, 56, 64, 3, 3, 56, 56, 1, 1, 1, 1, 1, 1, 1, 1)
+    for isa, _ in _kernels.isas():
+        plans = [
+            _kernels.Plan(sizes, 0, "f32", False, False, (0, 1, 2, 3), (0, 1, 2, 3), isa, "auto") for _ in range(2)
+        ]
+        assert plans[0].n_tasks == plans[1].n_tasks > 1
+        assert plans[0].isa == isa
+        assert plans[0].scratch_bytes < 1 << 20
+
+
+def test_scratch_does_not_grow_with_the_image():
+    def scratch(h):
+        x = np.broadcast_to(np.float32(0), (1, 16, h, h))
+        return fastconv.explain(x, np.zeros((8, 16, 9, 9), "f4"), num_threads=1).details["scratch_bytes"]
+
+    assert scratch(256) == scratch(4096) < 1 << 18

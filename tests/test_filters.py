@@ -1,0 +1,65 @@
+"""The classic kernels: their values, their sums, and what they say of an image."""
+
+import numpy as np
+import pytest
+
+from fastconv import conv2d, filters
+
+MAKERS = {name: getattr(filters, name) for name in filters.__all__}
+DEFAULTS = {"box": (5,), "gaussian": (5,)}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_kernel_is_an_odd_float64_array_with_the_documented_sum(name):
+    kernel = MAKERS[name](*DEFAULTS.get(name, ()))
+    assert type(kernel) is np.ndarray
+    assert kernel.dtype == np.float64
+    assert kernel.ndim == 2
+    assert all(size % 2 for size in kernel.shape)
+    assert kernel.flags.c_contiguous
+    expected = 0 if name.endswith(("_x", "_y")) or name == "laplacian" else 1
+    assert kernel.sum() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("stem", ["sobel", "prewitt", "scharr"])
+def test_derivatives_point_along_their_axis(stem):
+    ramp = np.tile(np.arange(6.0), (5, 1))
+    along = conv2d(ramp, MAKERS[f"{stem}_x"]())
+    assert (along > 0).all()
+    assert (conv2d(ramp, MAKERS[f"{stem}_y"]()) == 0).all()
+    np.testing.assert_array_equal(conv2d(ramp.T, MAKERS[f"{stem}_y"]()), along.T)
+
+
+def test_values():
+    np.testing.assert_allclose(filters.box(3), 1 / 9)
+    np.testing.assert_array_equal(filters.identity(3) * 9, [[0, 0, 0], [0, 9, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(filters.sharpen(2.0), [[0, -2, 0], [-2, 9, -2], [0, -2, 0]])
+    np.testing.assert_array_equal(filters.scharr_y(), [[-3, -10, -3], [0, 0, 0], [3, 10, 3]])
+    np.testing.assert_array_equal(filters.prewitt_x(), [[-1, 0, 1]] * 3)
+    image = np.random.default_rng(0).standard_normal((7, 9))
+    np.testing.assert_array_equal(conv2d(image, filters.identity(3), padding="same"), image)
+    spot = np.zeros((3, 3))
+    spot[1, 1] = -1
+    assert conv2d(spot, filters.laplacian())[0, 0] == 4
+
+
+def test_gaussian():
+    kernel = filters.gaussian(7, 1.5)
+    np.testing.assert_allclose(kernel, kernel.T)
+    np.testing.assert_allclose(kernel, kernel[::-1, ::-1])
+    assert np.linalg.matrix_rank(kernel) == 1
+    np.testing.assert_allclose(kernel[3, 4] / kernel[3, 3], np.exp(-0.5 / 1.5**2))
+    np.testing.assert_array_equal(filters.gaussian(9), filters.gaussian(9, 1.5))
+    for sigma in (0, -1, np.inf, np.nan):
+        with pytest.raises(ValueError, match="sigma must be a positive finite number"):
+            filters.gaussian(3, sigma)
+
+
+@pytest.mark.parametrize("maker", [filters.box, filters.gaussian, filters.identity])
+def test_sizes_are_odd(maker):
+    for size in (0, 2, -3):
+        with pytest.raises(ValueError, match="size must be odd and at least 1"):
+            maker(size)
+    with pytest.raises(TypeError, match="size must be an odd integer"):
+        maker(3.0)
+    assert maker(np.int64(3)).shape == (3, 3)
