@@ -72,6 +72,15 @@ class Problem(NamedTuple):
         """Multiply-accumulates of the direct algorithm."""
         return self.n * self.oc * self.oh * self.ow * (self.ic // self.groups) * self.kh * self.kw
 
+    def nchw(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """View of `x`, or of an array of the result's shape, with the axes N, C, H, W whatever its layout."""
+        return _canonical(array, self.x_axes, "NCHW")
+
+    def oihw(self, weight: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """View of `weight` with the axes O, I, H, W whatever its layout, flipped if the kernel is to be flipped."""
+        view = _canonical(weight, self.weight_axes, "OIHW")
+        return view[:, :, ::-1, ::-1] if self.flip else view
+
     @classmethod
     def of(
         cls,
@@ -213,6 +222,12 @@ def check_out(problem: Problem, out: object) -> np.ndarray[Any, Any]:
 def check_num_threads(num_threads: object) -> int:
     """Return the thread count asked for, 0 where the choice is the library's."""
     return 0 if num_threads is None else _integer("num_threads", num_threads, 1)
+
+
+def _canonical(array: np.ndarray[Any, Any], axes: str, order: str) -> np.ndarray[Any, Any]:
+    present = [axes.index(letter) for letter in order if letter in axes]
+    absent = [i for i, letter in enumerate(order) if letter not in axes]
+    return np.expand_dims(array.transpose(present), tuple(absent))
 
 
 def _disjoint_elements(array: np.ndarray[Any, Any]) -> bool:

@@ -66,7 +66,7 @@ def doubled(table):
 
 
 def test_default_is_cpu(table):
-    assert list(list_backends()) == ["cpu", "reference"]
+    assert list(list_backends())[:2] == ["cpu", "reference"]
     assert fastconv.explain(IMAGE, KERNEL).backend == "cpu"
     assert fastconv.explain(IMAGE, KERNEL).source == "default"
 

@@ -43,10 +43,8 @@ class ReferencePlan:
         """Write the result into `out`."""
         p = self.problem
         accumulator = np.result_type(p.compute, np.float64) if p.compute.kind in "fc" else p.compute
-        x = canonical(x, p.x_axes, "NCHW").astype(p.compute).astype(accumulator)
-        weight = canonical(weight, p.weight_axes, "OIHW").astype(p.compute).astype(accumulator)
-        if p.flip:
-            weight = weight[:, :, ::-1, ::-1]
+        x = p.nchw(x).astype(p.compute).astype(accumulator)
+        weight = p.oihw(weight).astype(p.compute).astype(accumulator)
         x = x.reshape(p.n, p.groups, p.ic // p.groups, p.ih, p.iw)
         weight = weight.reshape(p.groups, p.oc // p.groups, p.ic // p.groups, p.kh, p.kw)
 
@@ -61,15 +59,8 @@ class ReferencePlan:
             y = y.reshape(p.n, p.oc, p.oh, p.ow)
             if bias is not None:
                 y += bias.astype(p.compute).astype(accumulator)[:, None, None]
-            canonical(out, p.x_axes, "NCHW")[...] = y
+            p.nchw(out)[...] = y
         return out
-
-
-def canonical(array: Array, axes: str, order: str) -> Array:
-    """Return a view of `array`, whose axes have the letters `axes`, with all the axes of `order` (length 1 if new)."""
-    present = [axes.index(letter) for letter in order if letter in axes]
-    absent = [i for i, letter in enumerate(order) if letter not in axes]
-    return np.expand_dims(array.transpose(present), tuple(absent))
 
 
 def pixels_at(x: Array, rows: Array, columns: Array, mode: str, fill_value: complex) -> Array:
