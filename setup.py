@@ -22,14 +22,14 @@ class BuildExt(build_ext):
     """Ask the compiler what it can do before the build, and say what is missing."""
 
     def build_extensions(self):
-        if not self.compiles("int main(void) { return 0; }", []):
+        if not self.compiles("int probe(void) { return 0; }", []):
             raise SystemExit(
-                f"fastconv needs a C compiler, and {self.compiler.compiler_so[0]!r} does not compile a one-line program. "
+                f"fastconv needs a C compiler, and {self.compiler.compiler_so[0]!r} does not compile one line. "
                 "Install gcc or clang with the C library's headers (Debian, Ubuntu: apt install gcc libc6-dev; Fedora: "
                 "dnf install gcc; macOS: xcode-select --install), or name your compiler in CC, and install again."
             )
         openmp = ["-fopenmp"]
-        if not self.compiles("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }", openmp):
+        if not self.compiles("#include <omp.h>\nint probe(void) { return omp_get_max_threads(); }", openmp):
             print("fastconv: this compiler has no OpenMP; building a serial extension.")
             openmp = []
         for extension in self.extensions:
@@ -47,7 +47,7 @@ class BuildExt(build_ext):
                 os.dup2(log.fileno(), 2)
             try:
                 objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
-                self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=flags)
+                self.compiler.link_shared_object(objects, str(Path(folder, "probe.so")), extra_postargs=flags)
             except (CompileError, LinkError, OSError):
                 return False
             finally:

@@ -1,8 +1,8 @@
 """Time conv2d beside its peers: interleaved in one process, medians, equal threads, results compared.
 
-    python benchmarks/conv2d.py                         every suite, as a table
-    python benchmarks/conv2d.py --suite layers --json results.json
-    python benchmarks/conv2d.py --smoke                 seconds, to see that it runs; its times mean nothing
+python benchmarks/conv2d.py                         every suite, as a table
+python benchmarks/conv2d.py --suite layers --json results.json
+python benchmarks/conv2d.py --smoke                 seconds, to see that it runs; its times mean nothing
 """
 
 import argparse

@@ -51,14 +51,14 @@ def conv2d(
         Images, shape ``(N, C, H, W)`` in the order of `data_format`; ``(C, H, W)``, one image; or ``(H, W)``, one
         channel of one image. Any strides, byte order and alignment; it is read where it lies.
     weight : array_like
-        Kernels, shape ``(O, C / groups, kh, kw)`` in the order of `weight_format`; ``(kh, kw)`` where `x` is ``(H, W)``.
+        Kernels, shape ``(O, C / groups, kh, kw)`` in the order of `weight_format`; ``(kh, kw)`` for ``(H, W)``.
     bias : array_like of shape (O,), optional
         Added to each output channel.
     stride : int or (int, int)
         Step between outputs, in pixels: height, width.
     padding : int, (int, int), ((int, int), (int, int)) or str
         Pixels around the image: on all sides; (height, width) on both sides each; or ((top, bottom), (left, right)).
-        By name: ``"valid"``, none; ``"same"``, as many outputs as ``ceil(size / stride)``, the odd pixel after the image
+        By name: ``"valid"``, none; ``"same"``, ``ceil(size / stride)`` outputs, the odd pixel after the image
         (TensorFlow's and ONNX's SAME_UPPER, PyTorch's ``"same"``); ``"same_lower"``, the odd pixel before it;
         ``"full"``, every output that touches the image.
     dilation : int or (int, int)
@@ -79,8 +79,8 @@ def conv2d(
         The axes of `weight`: any order of O, I, H and W. By default OIHW where C stands before H in `data_format`, HWIO
         otherwise.
     dtype : dtype, optional
-        The result's. By default `numpy.result_type` of the arguments for floats and complex numbers; for integers int64,
-        or uint64 where all are unsigned.
+        The result's. By default `numpy.result_type` of the arguments for floats and complex numbers; for integers
+        int64, or uint64 where all are unsigned.
     out : numpy.ndarray, optional
         Array to write the result into, of its shape and dtype, with any strides. It may overlap the arguments.
     algorithm : str
@@ -109,8 +109,8 @@ def conv2d(
 
     Notes
     -----
-    What is computed is the cross-correlation that neural networks call convolution; ``flip=True`` gives the mathematical
-    convolution. Complex kernels are not conjugated.
+    What is computed is the cross-correlation that neural networks call convolution; ``flip=True`` gives the
+    mathematical convolution. Complex kernels are not conjugated.
 
     Each output of ``algorithm="direct"`` is one chain of fused multiply-adds in an order that depends on the kernel's
     shape alone, from +0, with the bias added last. Hence the componentwise bound
@@ -154,7 +154,9 @@ def conv2d(
         return np.empty(problem.out_shape, problem.dtype) if out is None else out
 
     name, plan = _plan(names, problem)
-    overlaps = out is not None and any(np.may_share_memory(out, array) for array in (x, weight, bias) if array is not None)
+    overlaps = out is not None and any(
+        np.may_share_memory(out, array) for array in (x, weight, bias) if array is not None
+    )
     y = np.empty(problem.out_shape, problem.dtype) if out is None or overlaps else out
     result = plan(x, weight, bias, y, num_threads)
     if result is not y:
@@ -266,5 +268,6 @@ def _check_result(name: str, problem: Problem, result: Any) -> None:
     if type(result) is not np.ndarray or result.shape != problem.out_shape or result.dtype != problem.dtype:
         got = f"{type(result).__name__} {getattr(result, 'shape', '')} {getattr(result, 'dtype', '')}"
         raise BackendResultError(
-            f"backend {name!r} returned {got:.200}, not an array of shape {problem.out_shape} and dtype {problem.dtype}."
+            f"backend {name!r} returned {got:.200}, "
+            f"not an array of shape {problem.out_shape} and dtype {problem.dtype}."
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import cmath
 import math
 import operator
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 
@@ -26,9 +26,10 @@ PADDING_NAMES = ("valid", "same", "same_lower", "full")
 class Problem(NamedTuple):
     """One convolution, fully checked: integers, dtypes and names, but no arrays.
 
-    Sizes are those of the canonical layout whatever the arrays' own: `n` images of `ic` channels and `ih` × `iw` pixels,
-    `oc` kernels in `groups` groups, `kh` × `kw` taps, `oh` × `ow` outputs; stride `sh, sw`, dilation `dh, dw`, padding
-    `pt, pb, pl, pr` (top, bottom, left, right). Equal problems are computed alike, so a problem is the key of a plan.
+    Sizes are those of the canonical layout whatever the arrays' own: `n` images of `ic` channels and `ih` × `iw`
+    pixels, `oc` kernels in `groups` groups, `kh` × `kw` taps, `oh` × `ow` outputs; stride `sh, sw`, dilation
+    `dh, dw`, padding `pt, pb, pl, pr` (top, bottom, left, right). Equal problems are computed alike, so a problem is
+    the key of a plan.
     """
 
     n: int
@@ -120,7 +121,7 @@ class Problem(NamedTuple):
         flip = _flag("flip", flip)
         algorithm = _name("algorithm", algorithm)
         fill = _number("fill_value", fill_value)
-        natural, compute, result = _dtypes(x.dtype, weight.dtype, None if bias is None else bias.dtype, dtype)
+        compute, result = _dtypes(x.dtype, weight.dtype, None if bias is None else bias.dtype, dtype)
 
         x_shape, weight_shape = x.shape, weight.shape
         x_axes, weight_axes = _axes(x_shape, weight_shape, data_format, weight_format)
@@ -280,7 +281,7 @@ def _extent(
     elif pads == "valid":
         before = after = 0
     else:
-        before, after = pads[axis]  # type: ignore[assignment]
+        before, after = cast("tuple[int, int]", pads[axis])
     padded = size + before + after
     if padded > LIMIT:
         _refuse(f"the padded {name} is {_show(padded)}, more than 2**63 - 1", shapes)
@@ -372,14 +373,16 @@ def _fill(fill: complex, mode: str, compute: np.dtype[Any]) -> complex:
         if fill != 0:
             raise ValueError(f"fill_value={_show(fill)} has no meaning with padding_mode={mode!r}; leave it out.")
         return 0
-    if isinstance(fill, complex) and compute.kind != "c":
-        raise TypeError(f"fill_value={_show(fill)} is complex, but the computation is in {compute}; pass a real number.")
+    if type(fill) is complex and compute.kind != "c":
+        raise TypeError(
+            f"fill_value={_show(fill)} is complex, but the computation is in {compute}; pass a real number."
+        )
     if compute.kind in "iu":
         bounds = np.iinfo(compute)
         if not isinstance(fill, int) or not bounds.min <= fill <= bounds.max:
             raise ValueError(
-                f"fill_value must be an integer from {bounds.min} to {bounds.max}, since the computation is in {compute}, "
-                f"got {_show(fill)}."
+                f"fill_value must be an integer from {bounds.min} to {bounds.max}, since the computation is in "
+                f"{compute}, got {_show(fill)}."
             )
         return fill
     try:
@@ -390,21 +393,21 @@ def _fill(fill: complex, mode: str, compute: np.dtype[Any]) -> complex:
         overflowed = True
     if overflowed:
         raise ValueError(f"fill_value={_show(fill)} is too large for {compute}; pass numpy.inf to mean infinity.")
-    if value != value and compute.kind == "f":
+    if type(value) is float and math.isnan(value):
         return math.nan  # one object, so that problems with it compare equal
     return value + 0  # one zero: -0.0 becomes 0.0
 
 
 def _dtypes(
     x: np.dtype[Any], weight: np.dtype[Any], bias: np.dtype[Any] | None, asked: object
-) -> tuple[np.dtype[Any], np.dtype[Any], np.dtype[Any]]:
-    """The dtypes by promotion, of the arithmetic, and of the result."""
+) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """The dtypes of the arithmetic and of the result."""
     inputs = {"x": x, "weight": weight} | ({} if bias is None else {"bias": bias})
     for name, dtype in inputs.items():
         if not _is_supported(dtype):
             raise TypeError(
-                f"{name} has dtype {_clip(str(dtype), 60)}; supported are bool, the integers, float16, bfloat16, float32, "
-                "float64, complex64 and complex128, in either byte order."
+                f"{name} has dtype {_clip(str(dtype), 60)}; supported are bool, the integers, float16, bfloat16, "
+                "float32, float64, complex64 and complex128, in either byte order."
             )
     kinds = {dtype.kind for dtype in inputs.values()}
     if kinds <= set("biu"):
@@ -428,14 +431,14 @@ def _dtypes(
             )
         if _rank(natural) > _rank(result):
             raise TypeError(
-                f"dtype={result} can't hold the result, which is {natural} by promotion; leave dtype out and convert the "
-                "result with astype if that is what you mean."
+                f"dtype={result} can't hold the result, which is {natural} by promotion; leave dtype out and convert "
+                "the result with astype if that is what you mean."
             )
     # Integers are summed exactly (modulo 2**64) and rounded once; float16 and bfloat16 are storage alone.
     compute = _accumulator(natural)
     if compute.kind not in "iu":
         compute = np.result_type(compute, _accumulator(result))
-    return natural, compute, result
+    return compute, result
 
 
 def _is_supported(dtype: np.dtype[Any]) -> bool:

@@ -80,6 +80,16 @@ def gaussian(size: int, sigma: float | None = None) -> Array:
 def identity(size: int = 3) -> Array:
     """The kernel that changes nothing: 1 at the centre.
 
+    Parameters
+    ----------
+    size : int
+        Side in pixels, odd.
+
+    Returns
+    -------
+    numpy.ndarray of shape (size, size)
+        Its weights sum to 1.
+
     Examples
     --------
     >>> from fastconv import filters
@@ -97,6 +107,11 @@ def identity(size: int = 3) -> Array:
 def sobel_x() -> Array:
     """Sobel's derivative along the width: positive where brightness grows to the right.
 
+    Returns
+    -------
+    numpy.ndarray of shape (3, 3)
+        Its weights sum to 0.
+
     Examples
     --------
     >>> from fastconv import filters
@@ -111,6 +126,11 @@ def sobel_x() -> Array:
 def sobel_y() -> Array:
     """Sobel's derivative along the height: positive where brightness grows downwards.
 
+    Returns
+    -------
+    numpy.ndarray of shape (3, 3)
+        Its weights sum to 0.
+
     Examples
     --------
     >>> from fastconv import filters
@@ -122,6 +142,11 @@ def sobel_y() -> Array:
 
 def prewitt_x() -> Array:
     """Prewitt's derivative along the width: rows weighed alike.
+
+    Returns
+    -------
+    numpy.ndarray of shape (3, 3)
+        Its weights sum to 0.
 
     Examples
     --------
@@ -135,6 +160,11 @@ def prewitt_x() -> Array:
 def prewitt_y() -> Array:
     """Prewitt's derivative along the height.
 
+    Returns
+    -------
+    numpy.ndarray of shape (3, 3)
+        Its weights sum to 0.
+
     Examples
     --------
     >>> from fastconv import filters
@@ -146,6 +176,11 @@ def prewitt_y() -> Array:
 
 def scharr_x() -> Array:
     """Scharr's derivative along the width: of the 3 × 3 kernels the one nearest to rotation invariance.
+
+    Returns
+    -------
+    numpy.ndarray of shape (3, 3)
+        Its weights sum to 0.
 
     Examples
     --------
@@ -159,6 +194,11 @@ def scharr_x() -> Array:
 def scharr_y() -> Array:
     """Scharr's derivative along the height.
 
+    Returns
+    -------
+    numpy.ndarray of shape (3, 3)
+        Its weights sum to 0.
+
     Examples
     --------
     >>> from fastconv import filters
@@ -170,6 +210,11 @@ def scharr_y() -> Array:
 
 def laplacian() -> Array:
     """Second derivative, five points: positive in a dark spot.
+
+    Returns
+    -------
+    numpy.ndarray of shape (3, 3)
+        Its weights sum to 0.
 
     Examples
     --------
@@ -185,6 +230,16 @@ def laplacian() -> Array:
 def sharpen(amount: float = 1.0) -> Array:
     """The image less `amount` times its Laplacian; sums to 1.
 
+    Parameters
+    ----------
+    amount : float
+        How much of the Laplacian is taken away; 0 changes nothing.
+
+    Returns
+    -------
+    numpy.ndarray of shape (3, 3)
+        Its weights sum to 1.
+
     Examples
     --------
     >>> from fastconv import filters
@@ -196,6 +251,11 @@ def sharpen(amount: float = 1.0) -> Array:
 
 def emboss() -> Array:
     """Relief, lit from the upper left; sums to 1.
+
+    Returns
+    -------
+    numpy.ndarray of shape (3, 3)
+        Its weights sum to 1.
 
     Examples
     --------

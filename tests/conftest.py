@@ -1,7 +1,5 @@
 """Options of the suite, and the backends that every instruction set of this machine makes."""
 
-import pytest
-
 import fastconv
 from fastconv import _kernels
 from fastconv.backends.cpu import CpuBackend
@@ -17,7 +15,9 @@ def isa_backends():
     names = []
     for isa, here in _kernels.isas():
         if here:
-            fastconv.register_backend(fastconv.BackendSpec(f"cpu_{isa}", BACKENDS.setdefault(isa, lambda isa=isa: CpuBackend(isa))))
+            fastconv.register_backend(
+                fastconv.BackendSpec(f"cpu_{isa}", BACKENDS.setdefault(isa, lambda isa=isa: CpuBackend(isa)))
+            )
             names.append(f"cpu_{isa}")
     return names
 

@@ -133,7 +133,7 @@ def test_implementation_is_loaded_once_and_late(doubled):
 
 
 def test_explicit_choice_is_strict(doubled):
-    with pytest.raises(fastconv.BackendUnsupportedError, match="'doubled' can't compute .* no strided problems"):
+    with pytest.raises(fastconv.BackendUnsupportedError, match=r"'doubled' can't compute .* no strided problems"):
         conv2d(IMAGE, KERNEL, stride=2, backend="doubled")
     np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, stride=2, backend=("doubled", "cpu")), EXPECTED[::2, ::2])
     with pytest.raises(fastconv.BackendUnsupportedError, match=r"none of the backends .* strided .* no backend 'gpu'"):
@@ -146,7 +146,7 @@ def test_unsupported_is_refused_for_empty_results_too(doubled):
 
 
 def test_unknown_backend_names_those_there_are(table):
-    with pytest.raises(fastconv.BackendNotFoundError, match=r"no backend 'refrence' .* cpu, reference\. Did you mean"):
+    with pytest.raises(fastconv.BackendNotFoundError, match=r"no backend 'refrence' .* cpu, reference.* Did you mean 'reference'"):
         conv2d(IMAGE, KERNEL, backend="refrence")
     with pytest.raises(LookupError):
         conv2d(IMAGE, KERNEL, backend="refrence")
@@ -280,7 +280,7 @@ def test_explain_records_every_verdict(doubled):
     assert Doubled.loads == 1
 
 
-# --- plugins: entry points of installed distributions ------------------------------------------------------------------
+# --- plugins: entry points of installed distributions ---------------------------------------------------------------
 
 PLUGIN = """
 import fastconv
@@ -360,7 +360,9 @@ def test_two_plugins_of_one_name_are_an_error_that_names_both(install, tmp_path)
     (tmp_path / "heavy_twin.py").write_text(MODULE)
     install("twin", good("twin"), "one-dist")
     install("twin", PLUGIN.format(name="twin", implementation="elsewhere:Backend", api=1), "other-dist")
-    with pytest.raises(fastconv.BackendLoadError, match="(one-dist and other-dist|other-dist and one-dist) both publish"):
+    with pytest.raises(
+        fastconv.BackendLoadError, match=r"(one-dist and other-dist|other-dist and one-dist) both publish"
+    ):
         conv2d(IMAGE, KERNEL, backend="twin")
 
 

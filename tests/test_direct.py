@@ -1,4 +1,4 @@
-"""The numerical contract of algorithm="direct": one chain of fused multiply-adds an output, in one order, to the bit."""
+"""The numerical contract of algorithm="direct": one chain of fused multiply-adds an output, to the bit."""
 
 import ctypes
 import itertools
@@ -84,7 +84,9 @@ def test_bits_for_any_batch_split_and_crop():
 def test_bits_for_any_layout():
     x, weight, bias = layer()
     expected = conv2d(x, weight, bias, stride=(1, 2), padding=2)
-    for x_axes, weight_axes in itertools.product(itertools.permutations("NCHW"), [*itertools.permutations("OIHW")][::5]):
+    for x_axes, weight_axes in itertools.product(
+        itertools.permutations("NCHW"), [*itertools.permutations("OIHW")][::5]
+    ):
         placed = np.ascontiguousarray(x.transpose(["NCHW".index(letter) for letter in x_axes]))
         weight_placed = np.ascontiguousarray(weight.transpose(["OIHW".index(letter) for letter in weight_axes]))
         y = conv2d(

@@ -1,4 +1,4 @@
-"""Problem: shape arithmetic against brute force, padding by name, layouts, dtypes; tests/test_malformed.py has refusals."""
+"""Problem: shape arithmetic, padding by name, layouts, dtypes. Refusals are in test_malformed.py."""
 
 import itertools
 
@@ -192,7 +192,7 @@ def test_output_shape_is_that_of_the_result_and_checks_the_same():
             conv2d_output_shape(wrong, (2, 2))
     with pytest.raises(ValueError, match="each size in weight_shape must be at least 0, got -1"):
         conv2d_output_shape((2, 2), (2, -1))
-    with pytest.raises(TypeError, match="each size in x_shape must be an integer, got 1.5"):
+    with pytest.raises(TypeError, match=r"each size in x_shape must be an integer, got 1\.5"):
         conv2d_output_shape((1.5, 2), (2, 2))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import fastconv
 from fastconv.backends.reference import ReferenceBackend
-from fastconv.testing import Mismatch, check_call, random_call
+from fastconv.testing import MismatchError, check_call, random_call
 
 CHUNKS = 20
 EVERY = 25  # every so many problems one more is run with every instruction set but the best
@@ -66,7 +66,10 @@ def test_draws_cover_the_argument_space():
 
 def test_judge_rejects_wrong_results():
     """The judge is worth nothing unless it refuses a result that is a little wrong."""
-    noisy = {"value": lambda y: y * (1 + 1e-4), "nan": lambda y: np.where(np.arange(y.size).reshape(y.shape) == 0, np.nan, y)}
+    noisy = {
+        "value": lambda y: y * (1 + 1e-4),
+        "nan": lambda y: np.where(np.arange(y.size).reshape(y.shape) == 0, np.nan, y),
+    }
     for name, spoil in noisy.items():
 
         class Spoiled:
@@ -84,5 +87,5 @@ def test_judge_rejects_wrong_results():
 
         fastconv.register_backend(fastconv.BackendSpec(f"spoiled_{name}", Spoiled))
         call = next(c for c in map(random_call, range(100)) if not c.exact and c.x.dtype == "f4" and c.x.size > 50)
-        with pytest.raises(Mismatch):
+        with pytest.raises(MismatchError):
             check_call(call, f"spoiled_{name}")

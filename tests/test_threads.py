@@ -198,7 +198,8 @@ def test_forked_child_computes_serially_and_does_not_hang(used_before):
         grandchild = 0 if pid else os.fork()
         if not pid:
             y = conv2d(x, weight, num_threads=4)
-            assert _kernels.threads(4) == (1, "a forked child runs serially" if _kernels.OPENMP else "built without OpenMP")
+            why = "a forked child runs serially" if _kernels.OPENMP else "built without OpenMP"
+            assert _kernels.threads(4) == (1, why)
             if grandchild:
                 assert os.waitpid(grandchild, 0)[1] == 0
             os._exit(0 if (y == 144).all() else 1)

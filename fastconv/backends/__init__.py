@@ -18,11 +18,9 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from .. import _config
 from .._errors import (
     BackendError,
     BackendNotFoundError,
-    BackendUnavailableError,
     BackendUnsupportedError,
 )
 from .._problem import Problem
@@ -94,11 +92,14 @@ def choose(names: tuple[str, ...], problem: Problem) -> tuple[str, Backend]:
             backend = load(name)
             if problem.algorithm not in backend.algorithms:
                 known = ", ".join(backend.algorithms)
-                raise ValueError(f"algorithm must be one of {known} with backend {name!r}, got {problem.algorithm[:60]!r}.")
+                raise ValueError(
+                    f"algorithm must be one of {known} with backend {name!r}, got {problem.algorithm[:60]!r}."
+                )
             reason = backend.reject(problem)
             if reason is None:
                 return name, backend
-            raise BackendUnsupportedError(f"backend {name!r} can't compute this problem: {reason}; backend='reference' can.")
+            way_on = "backend='reference' can" if problem.algorithm == "auto" else "algorithm='auto' finds one that can"
+            raise BackendUnsupportedError(f"backend {name!r} can't compute this problem: {reason}; {way_on}.")
         except BackendError as error:
             refusals.append(error)
     if len(refusals) == 1:
@@ -109,10 +110,10 @@ def choose(names: tuple[str, ...], problem: Problem) -> tuple[str, Backend]:
 def load(name: str) -> Backend:
     """Return the implementation of that name, imported and probed on its first use; its failure is remembered."""
     if name not in _loaded:
-        from ._loading import make
+        from ._loading import find, make
 
         try:
-            _loaded[name] = make(_find(name))
+            _loaded[name] = make(find(name))
         except BackendNotFoundError:
             raise
         except BackendError as error:
@@ -123,14 +124,14 @@ def load(name: str) -> Backend:
     return found
 
 
-def specs() -> dict[str, BackendSpec]:
-    """Return every spec by name: built in, registered and installed. Scans entry points once."""
+def specs(scan: bool = True) -> dict[str, BackendSpec]:
+    """Return every spec by name: built in, registered and, once entry points have been scanned, installed."""
     global _installed
-    if _installed is None:
-        from ._loading import scan
+    if _installed is None and scan:
+        from ._loading import installed
 
-        _installed = scan({spec.name for spec in BUILT_IN})
-    return {spec.name: spec for spec in BUILT_IN} | _installed | _registered
+        _installed = installed({spec.name for spec in BUILT_IN})
+    return {spec.name: spec for spec in BUILT_IN} | (_installed or {}) | _registered
 
 
 def backends() -> dict[str, str]:
@@ -166,28 +167,20 @@ def register_backend(spec: BackendSpec) -> None:
     ------
     ValueError
         The name is not well formed, or is that of another backend.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> from fastconv.backends.reference import ReferenceBackend
+    >>> fastconv.register_backend(fastconv.BackendSpec("mine", ReferenceBackend))
+    >>> fastconv.conv2d([[1, 2]], [[3]], backend="mine")
+    array([[3, 6]])
     """
     if not isinstance(spec, BackendSpec):
         raise TypeError(f"spec must be a fastconv.BackendSpec, got an object of type {type(spec).__name__}.")
-    if not isinstance(spec.name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", spec.name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", spec.name):
         raise ValueError(f"a backend's name must be lower-case letters, digits and underscores, got {spec.name!r:.60}.")
     other = {row.name: row for row in BUILT_IN}.get(spec.name) or _registered.get(spec.name)
     if other is not None and other != spec:
         raise ValueError(f"there already is a backend {spec.name!r} ({other.implementation}); choose another name.")
     _registered[spec.name] = spec
-
-
-def _find(name: str) -> BackendSpec:
-    if name in _config.get("FASTCONV_DISABLE_BACKENDS"):
-        raise BackendUnavailableError(f"backend {name!r} is disabled by FASTCONV_DISABLE_BACKENDS.")
-    for spec in (*BUILT_IN, *_registered.values()):  # no scan for what is known without one
-        if spec.name == name:
-            return spec
-    known = specs()
-    if name in known:
-        return known[name]
-    import difflib
-
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise BackendNotFoundError(f"no backend {name[:60]!r} is installed; there are {', '.join(known)}.{hint}")

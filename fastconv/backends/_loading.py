@@ -6,10 +6,32 @@ import importlib
 from collections.abc import Callable
 
 from .. import _config
-from .._errors import BackendLoadError, BackendUnavailableError, BackendVersionError, ConfigError
-from . import API, Backend, BackendSpec
+from .._errors import (
+    BackendLoadError,
+    BackendNotFoundError,
+    BackendUnavailableError,
+    BackendVersionError,
+    ConfigError,
+)
+from . import API, Backend, BackendSpec, specs
 
 GROUP = "fastconv.backends"
+
+
+def find(name: str) -> BackendSpec:
+    """Return the spec of that name, without a scan where none is needed; say what there is if there is none."""
+    if name in _config.get("FASTCONV_DISABLE_BACKENDS"):
+        raise BackendUnavailableError(f"backend {name!r} is disabled by FASTCONV_DISABLE_BACKENDS.")
+    known = specs(scan=False)
+    if name not in known:
+        known = specs()
+    if name in known:
+        return known[name]
+    import difflib
+
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise BackendNotFoundError(f"no backend {name[:60]!r} is installed; there are {', '.join(known)}.{hint}")
 
 
 def make(spec: BackendSpec) -> Backend:
@@ -41,7 +63,7 @@ def _implementation(spec: BackendSpec) -> Callable[[], Backend]:
     return found
 
 
-def scan(built_in: set[str]) -> dict[str, BackendSpec]:
+def installed(built_in: set[str]) -> dict[str, BackendSpec]:
     """Return the specs of all installed plugins by name. Imports their light modules, and no implementation.
 
     A spec that can't be had becomes one that says why when it is used. Built-in names can't be taken.

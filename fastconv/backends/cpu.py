@@ -29,7 +29,8 @@ def choose_isa(cap: str) -> str:
     if cap not in here:
         reason = "which this processor does not have" if cap in names else "which is none"
         raise ConfigError(
-            f"the environment variable FASTCONV_ISA asks for {cap[:60]!r}, {reason}; this machine has {', '.join(here)}."
+            f"the environment variable FASTCONV_ISA asks for {cap[:60]!r}, {reason}; "
+            f"this machine has {', '.join(here)}."
         )
     return cap
 

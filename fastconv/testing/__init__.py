@@ -6,6 +6,6 @@ exact, within the proved componentwise bound where it rounds, and in the pattern
 """
 
 from ._calls import Call, random_call
-from ._judge import Mismatch, check_call, error_bound
+from ._judge import MismatchError, check_call, error_bound
 
-__all__ = ["Call", "Mismatch", "check_call", "error_bound", "random_call"]
+__all__ = ["Call", "MismatchError", "check_call", "error_bound", "random_call"]

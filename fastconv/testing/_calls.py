@@ -174,7 +174,8 @@ def _array(rng: np.random.Generator, axes: str, sizes: dict[str, int], kind: str
     """An array of that shape with random values, in a random memory layout."""
     shape = tuple(sizes[letter] for letter in axes)
     dtype = np.dtype(kind)
-    if dtype.kind == "?" or dtype.kind == "b":
+    values: Array
+    if dtype.kind == "b":
         values = rng.integers(0, 2, shape)
     elif dtype.kind in "iu" and not lattice:
         bounds = np.iinfo(dtype)

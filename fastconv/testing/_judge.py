@@ -13,7 +13,7 @@ from ._calls import Call
 Array = np.ndarray[Any, Any]
 
 
-class Mismatch(AssertionError):
+class MismatchError(AssertionError):
     """A backend's result is not what the operator's definition allows."""
 
 
@@ -38,7 +38,7 @@ def check_call(call: Call, backend: str, out: Array | None = None, **changes: An
 
     Raises
     ------
-    Mismatch
+    MismatchError
         Shape, dtype, type, layout, a value, or the pattern of NaN and infinities is wrong.
     """
     options = call.options | changes
@@ -48,7 +48,9 @@ def check_call(call: Call, backend: str, out: Array | None = None, **changes: An
     _expect(result.shape == expected.shape, call, f"shape {result.shape}, expected {expected.shape}")
     if out is None:
         _expect(result.dtype == expected.dtype and result.dtype.isnative, call, f"dtype {result.dtype}")
-        _expect(result.flags.c_contiguous and result.flags.writeable, call, "the result is not a new C-contiguous array")
+        _expect(
+            result.flags.c_contiguous and result.flags.writeable, call, "the result is not a new C-contiguous array"
+        )
     if call.exact or result.dtype.kind in "iu":
         _expect(np.array_equal(result, expected), call, "not exact")
         return result
@@ -58,7 +60,11 @@ def check_call(call: Call, backend: str, out: Array | None = None, **changes: An
     finite = np.isfinite(want)
     with np.errstate(invalid="ignore"):
         excess = np.abs(got - want)[finite] - error_bound(call, **changes)[finite]
-    _expect(not (excess > 0).any(), call, f"{(excess > 0).sum()} elements outside the bound, worst by {excess.max(initial=0):.3g}")
+    _expect(
+        not (excess > 0).any(),
+        call,
+        f"{(excess > 0).sum()} elements outside the bound, worst by {excess.max(initial=0):.3g}",
+    )
     return result
 
 
@@ -66,8 +72,9 @@ def error_bound(call: Call, **changes: Any) -> Array:
     """Return the most by which each element of a result may differ from the reference backend's.
 
     For a sum of n products and a bias in arithmetic of unit roundoff u, in any order, with or without fused
-    multiply-adds: gamma_{n+1} (sum |x||w| + |b|), gamma_k = k u / (1 - k u) (Higham, Accuracy and Stability of Numerical
-    Algorithms, 2nd ed., section 3.1), plus half an ulp for each rounding to the result's dtype, plus underflow.
+    multiply-adds: gamma_{n+1} (sum |x||w| + |b|), gamma_k = k u / (1 - k u) (Higham, Accuracy and Stability of
+    Numerical Algorithms, 2nd ed., section 3.1), plus half an ulp for each rounding to the result's dtype, plus
+    underflow.
     """
     options = call.options | changes
     p = fastconv.Problem.of(
@@ -83,7 +90,11 @@ def error_bound(call: Call, **changes: Any) -> Array:
         parts = 3 if p.compute.kind == "c" else 1  # each part of a complex product is a sum of twice the terms
         gamma = parts * terms * u / (1 - parts * terms * u) + terms * 2.0**-53
         rounding, smallest = _rounding(p.dtype)
-        return gamma * size + parts * rounding * (1 + gamma) * size + parts * (terms * float(np.finfo(p.compute).smallest_subnormal) + smallest)
+        return (
+            gamma * size
+            + parts * rounding * (1 + gamma) * size
+            + parts * (terms * float(np.finfo(p.compute).smallest_subnormal) + smallest)
+        )
 
 
 def _rounding(dtype: np.dtype[Any]) -> tuple[float, float]:
@@ -103,4 +114,4 @@ def _same_pattern(got: Array, want: Array) -> bool:
 
 def _expect(condition: bool | np.bool_, call: Call, complaint: str) -> None:
     if not condition:
-        raise Mismatch(f"{complaint} for {call}")
+        raise MismatchError(f"{complaint} for {call}")

@@ -13,7 +13,7 @@ class WindowsBackend:
 
     def probe(self):
         """Usable wherever NumPy is."""
-        return None
+        return
 
     def reject(self, problem):
         """Decline with a reason: it is what the user reads."""

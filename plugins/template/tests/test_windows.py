@@ -1,8 +1,9 @@
 """The plugin against fastconv's own judge: random problems, the reference backend, the proved bound."""
 
-import fastconv
 import numpy as np
 import pytest
+
+import fastconv
 from fastconv.testing import check_call, random_call
 
 
