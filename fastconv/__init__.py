@@ -6,6 +6,7 @@ classic kernels. On the command line: ``python -m fastconv info``.
 
 from . import filters
 from ._api import conv2d, conv2d_output_shape, explain
+from ._arguments import PADDING_MODES
 from ._errors import (
     BackendError,
     BackendLoadError,
@@ -17,7 +18,7 @@ from ._errors import (
     ConfigError,
 )
 from ._explain import Explanation
-from ._problem import PADDING_MODES, Problem
+from ._problem import Problem
 from ._show_config import show_config
 from ._version import __version__
 from .backends import Backend, BackendSpec, Plan, backends, register_backend

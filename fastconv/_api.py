@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ._arguments import check_num_threads
 from ._errors import BackendResultError
 from ._explain import Explanation
-from ._problem import Problem, check_array, check_num_threads, check_out, check_shape
+from ._problem import Problem, check_array, check_out, check_shape
 from .backends import Plan, choose
 from .backends._selection import selection
 

@@ -146,7 +146,8 @@ def test_unsupported_is_refused_for_empty_results_too(doubled):
 
 
 def test_unknown_backend_names_those_there_are(table):
-    with pytest.raises(fastconv.BackendNotFoundError, match=r"no backend 'refrence' .* cpu, reference.* Did you mean 'reference'"):
+    said = r"no backend 'refrence' .* cpu, reference.* Did you mean 'reference'"
+    with pytest.raises(fastconv.BackendNotFoundError, match=said):
         conv2d(IMAGE, KERNEL, backend="refrence")
     with pytest.raises(LookupError):
         conv2d(IMAGE, KERNEL, backend="refrence")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import _config, _cpus, _kernels
+from .._arguments import PADDING_MODES
 from .._errors import ConfigError
-from .._problem import PADDING_MODES, Problem
+from .._problem import Problem
 
 Array = np.ndarray[Any, Any]
 
