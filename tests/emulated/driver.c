@@ -1,0 +1,161 @@
+/* Runs the C core by itself: random problems on every instruction set of the architecture, each result compared with the
+ * contract's chain, computed here one output at a time with the C library's fma. For architectures that are emulated
+ * (tests/emulated/run.py), where there is no Python to test with. Prints the instruction sets and the problems passed. */
+
+#include "fastconv.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t state = 88172645463325252u;
+
+static uint64_t draw(uint64_t below) /* xorshift64 */
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state % below;
+}
+
+static double value(void)
+{
+    return ((double)draw(2000001) - 1000000) / 1e6;
+}
+
+static void random_problem(fc_problem *p, fc_dtype dtype)
+{
+    const int64_t igc = (int64_t)(draw(8) ? 1 + draw(6) : 1 + draw(70)), ocg = (int64_t)(1 + draw(14));
+    memset(p, 0, sizeof *p);
+    p->dtype = dtype;
+    p->n = (int64_t)(1 + draw(2));
+    p->groups = (int64_t)(1 + draw(3));
+    p->ic = p->groups * igc;
+    p->oc = p->groups * ocg;
+    p->kh = (int64_t)(1 + draw(4));
+    p->kw = (int64_t)(1 + draw(4));
+    p->sh = (int64_t)(1 + draw(3));
+    p->sw = (int64_t)(1 + draw(3));
+    p->dh = (int64_t)(1 + draw(2));
+    p->dw = (int64_t)(1 + draw(2));
+    p->pt = (int64_t)draw(5);
+    p->pb = (int64_t)draw(5);
+    p->pl = (int64_t)draw(5);
+    p->pr = (int64_t)draw(5);
+    p->padding_mode = (fc_padding_mode)draw(5);
+    p->bias = (int)draw(2);
+    p->ih = (p->kh - 1) * p->dh + 1 + (int64_t)draw(9);
+    p->iw = (p->kw - 1) * p->dw + 1 + (int64_t)draw(draw(6) ? 9 : 80);
+    p->oh = (p->ih + p->pt + p->pb - (p->kh - 1) * p->dh - 1) / p->sh + 1;
+    p->ow = (p->iw + p->pl + p->pr - (p->kw - 1) * p->dw - 1) / p->sw + 1;
+}
+
+static void *filled(int64_t count, fc_dtype dtype, int zero)
+{
+    void *data = malloc((size_t)count * 8);
+    for (int64_t i = 0; i < count; i++)
+        if (dtype == FC_F32)
+            ((float *)data)[i] = zero ? 0 : (float)value();
+        else if (dtype == FC_F64)
+            ((double *)data)[i] = zero ? 0 : value();
+        else
+            ((uint64_t *)data)[i] = zero ? 0 : draw(UINT64_MAX);
+    return data;
+}
+
+static fc_array packed(void *data, int64_t c, int64_t h, int64_t w, int64_t size)
+{
+    return (fc_array){data, {c * h * w * size, h * w * size, w * size, size}};
+}
+
+#define CHAIN(T, FMA, FILL)                                                                                             \
+    static T chain_##T(const fc_problem *p, const fc_operands *a, int64_t n, int64_t o, int64_t i, int64_t j)           \
+    {                                                                                                                   \
+        const int64_t igc = p->ic / p->groups, group = o / (p->oc / p->groups);                                         \
+        T sum = 0;                                                                                                      \
+        for (int64_t block = 0; block < igc; block += FC_CHANNEL_BLOCK)                                                 \
+            for (int64_t ky = 0; ky < p->kh; ky++)                                                                      \
+                for (int64_t kx = 0; kx < p->kw; kx++)                                                                  \
+                    for (int64_t c = block; c < block + FC_CHANNEL_BLOCK && c < igc; c++) {                             \
+                        const int64_t y = fc_extend(p->padding_mode, i * p->sh + ky * p->dh - p->pt, p->ih);            \
+                        const int64_t x = fc_extend(p->padding_mode, j * p->sw + kx * p->dw - p->pl, p->iw);            \
+                        const char *pixel = a->x.data + n * a->x.stride[0] + (group * igc + c) * a->x.stride[1] +       \
+                                            y * a->x.stride[2] + x * a->x.stride[3];                                    \
+                        const char *w = a->weight.data + o * a->weight.stride[0] + c * a->weight.stride[1] +            \
+                                        ky * a->weight.stride[2] + kx * a->weight.stride[3];                            \
+                        sum = FMA(*(const T *)w, y < 0 || x < 0 ? (T)a->fill.FILL : *(const T *)pixel, sum);            \
+                    }                                                                                                   \
+        return a->bias ? sum + *(const T *)(a->bias + o * a->bias_stride) : sum;                                        \
+    }
+
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+CHAIN(float, fmaf, f32)
+CHAIN(double, fma, f64)
+CHAIN(uint64_t, MULTIPLY_ADD, i64)
+
+static int agrees(const fc_problem *p, const fc_operands *a, const char *y, int64_t size)
+{
+    for (int64_t n = 0; n < p->n; n++)
+        for (int64_t o = 0; o < p->oc; o++)
+            for (int64_t i = 0; i < p->oh; i++)
+                for (int64_t j = 0; j < p->ow; j++, y += size) {
+                    union {
+                        float f32;
+                        double f64;
+                        uint64_t i64;
+                    } want;
+                    if (p->dtype == FC_F32)
+                        want.f32 = chain_float(p, a, n, o, i, j);
+                    else if (p->dtype == FC_F64)
+                        want.f64 = chain_double(p, a, n, o, i, j);
+                    else
+                        want.i64 = chain_uint64_t(p, a, n, o, i, j);
+                    if (memcmp(&want, y, (size_t)size))
+                        return 0;
+                }
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    const int count = argc > 1 ? atoi(argv[1]) : 300;
+    for (int isa = 0; isa < fc_isa_count(); isa++) {
+        if (!fc_isas[isa].runs_here()) {
+            printf("%s: not on this processor\n", fc_isas[isa].name);
+            continue;
+        }
+        for (int i = 0; i < count; i++) {
+            fc_problem p;
+            random_problem(&p, (fc_dtype)(i % FC_DTYPES));
+            const int64_t size = p.dtype == FC_F32 ? 4 : 8, igc = p.ic / p.groups;
+            void *x = filled(p.n * p.ic * p.ih * p.iw, p.dtype, 0), *w = filled(p.oc * igc * p.kh * p.kw, p.dtype, 0);
+            void *bias = filled(p.oc, p.dtype, 0), *y = filled(p.n * p.oc * p.oh * p.ow, p.dtype, 1);
+            fc_operands a = {packed(x, p.ic, p.ih, p.iw, size), packed(w, igc, p.kh, p.kw, size),
+                             packed(y, p.oc, p.oh, p.ow, size), p.bias ? bias : NULL, size, {0}};
+            if (p.dtype == FC_F32)
+                a.fill.f32 = 2;
+            else if (p.dtype == FC_F64)
+                a.fill.f64 = 2;
+            else
+                a.fill.i64 = 2;
+            fc_plan plan;
+            const char *why_not = fc_plan_make(&plan, &p, isa, NULL);
+            if (why_not) {
+                printf("%s: problem %d refused: %s\n", fc_isas[isa].name, i, why_not);
+                return 1;
+            }
+            void *scratch = aligned_alloc(64, (size_t)(plan.scratch_bytes + 63) / 64 * 64);
+            memset(scratch, 0xff, (size_t)plan.scratch_bytes); /* NaN, for what is read before it is written */
+            for (int64_t task = 0; task < plan.n_tasks; task++)
+                fc_run_task(&plan, &a, task, scratch);
+            if (!agrees(&p, &a, y, size)) {
+                printf("%s: problem %d is wrong\n", fc_isas[isa].name, i);
+                return 1;
+            }
+            free(x), free(w), free(bias), free(y), free(scratch);
+        }
+        printf("%s: %d passed\n", fc_isas[isa].name, count);
+    }
+    return 0;
+}
