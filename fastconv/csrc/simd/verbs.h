@@ -22,6 +22,15 @@
 #define FC_STRING_(a) #a
 #define FC_STRING(a) FC_STRING_(a)
 
+/* Before a loop over a register tile, and before the loop over the chain. */
+#ifdef __clang__
+#define FC_UNROLL _Pragma("clang loop unroll(full)")
+#define FC_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define FC_UNROLL _Pragma("GCC unroll 8")
+#define FC_ROLLED _Pragma("GCC unroll 1")
+#endif
+
 #define V(verb) FC_PASTE3(FC, verb, FC_T)
 
 /* The C type of an element. */

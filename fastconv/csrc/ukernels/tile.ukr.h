@@ -12,32 +12,32 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
 {
     FC_ELEMENT *out = c;
     V(VEC) acc[V(ROWS)][V(VECS)];
-#pragma GCC unroll 8
+    FC_UNROLL
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 8
+        FC_UNROLL
         for (int j = 0; j < V(VECS); j++)
             acc[i][j] = resume ? V(LOAD)(out + (i * V(VECS) + j) * V(LANES)) : V(ZERO)();
 
-#pragma GCC unroll 1
+    FC_ROLLED
     for (int64_t s = 0; s < steps; s++) {
         const char *weights = a + aoff[s];
         const FC_ELEMENT *pixels = (const FC_ELEMENT *)(b + boff[s]);
         V(VEC) p[V(VECS)];
-#pragma GCC unroll 8
+        FC_UNROLL
         for (int j = 0; j < V(VECS); j++)
             p[j] = V(LOAD)(pixels + j * V(LANES));
-#pragma GCC unroll 8
+        FC_UNROLL
         for (int i = 0; i < rows; i++) {
             const V(VEC) w = V(SPLAT)((const FC_ELEMENT *)(weights + i * as));
-#pragma GCC unroll 8
+            FC_UNROLL
             for (int j = 0; j < V(VECS); j++)
                 acc[i][j] = V(FMA)(w, p[j], acc[i][j]);
         }
     }
 
-#pragma GCC unroll 8
+    FC_UNROLL
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 8
+        FC_UNROLL
         for (int j = 0; j < V(VECS); j++)
             V(STORE)(out + (i * V(VECS) + j) * V(LANES), acc[i][j]);
 }
