@@ -158,8 +158,14 @@ def conv2d(
     overlaps = out is not None and any(
         np.may_share_memory(out, array) for array in (x, weight, bias) if array is not None
     )
-    y = np.empty(problem.out_shape, problem.dtype) if out is None or overlaps else out
-    result = plan(x, weight, bias, y, num_threads)
+    try:
+        y = np.empty(problem.out_shape, problem.dtype) if out is None or overlaps else out
+        result = plan(x, weight, bias, y, num_threads)
+    except MemoryError as error:
+        raise MemoryError(
+            f"there is no memory for a result of shape {problem.out_shape} and dtype {problem.dtype}, or for what "
+            f"backend {name!r} needs to compute it: {str(error).rstrip('.'):.200}."
+        ) from error
     if result is not y:
         _check_result(name, problem, result)
         y[...] = result

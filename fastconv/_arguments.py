@@ -24,6 +24,8 @@ def read_integer(name: str, value: object, minimum: int) -> int:
     if type(value) is not int:
         if isinstance(value, bool | np.bool_):
             raise TypeError(f"{name} must be an integer, got the bool {value}.")
+        if isinstance(value, np.ma.MaskedArray):  # its __index__ ignores the mask
+            raise TypeError(f"{name} must be an integer, got {show(value)}.")
         try:
             value = operator.index(value)  # type: ignore[arg-type]
         except TypeError as error:
@@ -48,12 +50,16 @@ def read_pair(name: str, value: object, minimum: int) -> tuple[int, int]:
 
 def read_number(name: str, value: object) -> complex:
     """A Python int, float or complex, from any numeric scalar."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
+    if isinstance(value, np.ndarray) and value.ndim == 0 and not isinstance(value, np.ma.MaskedArray):
         value = value[()]
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and value.dtype.kind in "biufc":  # no timedelta64, whose item may be an int
         value = value.item()
-    if isinstance(value, int | float | complex):
-        return int(value) if isinstance(value, bool) else value
+    if isinstance(value, int):  # plain ones, also of bools and subclasses
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, complex):
+        return complex(value)
     raise TypeError(f"{name} must be a number, got {show(value)}.")
 
 
@@ -74,8 +80,8 @@ def read_name(name: str, value: object) -> str:
 def read_padding(value: object) -> str | tuple[tuple[int, int], ...]:
     """Padding in pixels, ((top, bottom), (left, right)), or the name of a rule."""
     if isinstance(value, str):
-        if value.lower() in PADDING_NAMES:
-            return value.lower()
+        if (name := read_name("padding", value)) in PADDING_NAMES:
+            return name
         raise ValueError(
             f"padding must be one of {', '.join(PADDING_NAMES)}, an int, (ph, pw) or ((top, bottom), (left, right)), "
             f"got {show(value)}."
@@ -113,7 +119,7 @@ def read_axes(name: str, value: object, letters: str, choices: tuple[str, ...]) 
     """The letters of an array's axes in order, upper case."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string such as {letters!r}, got {kind_of(value)}.")
-    upper = value.upper() if len(value) <= 4 else value
+    upper = value.upper() if len(value) <= 4 else ""
     if sorted(upper) not in [sorted(choice) for choice in choices]:
         raise ValueError(f"{name} must be the letters of {' or '.join(choices)} in any order, got {show(value)}.")
     return upper
@@ -156,4 +162,4 @@ def clip(text: str, length: int = 200) -> str:
 
 def check_num_threads(num_threads: object) -> int:
     """Return the thread count asked for, 0 where the choice is the library's."""
-    return 0 if num_threads is None else read_integer("num_threads", num_threads, 1)
+    return 0 if num_threads is None else min(read_integer("num_threads", num_threads, 1), 2**31 - 1)  # a C int

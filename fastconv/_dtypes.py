@@ -17,7 +17,7 @@ def choose_dtypes(
     for name, dtype in inputs.items():
         if not _is_supported(dtype):
             raise TypeError(
-                f"{name} has dtype {clip(str(dtype), 60)}; supported are bool, the integers, float16, bfloat16, "
+                f"{name} has dtype {clip(dtype.name, 60)}; supported are bool, the integers, float16, bfloat16, "
                 "float32, float64, complex64 and complex128, in either byte order."
             )
     kinds = {dtype.kind for dtype in inputs.values()}
@@ -33,7 +33,10 @@ def choose_dtypes(
     result = natural
     if asked is not None:
         try:
-            result = native(np.dtype(asked))  # type: ignore[call-overload]
+            # NumPy would read a list or a long text to its end, and show the caller's repr of anything else.
+            if not isinstance(asked, np.dtype | type) and (not isinstance(asked, str) or len(asked) > 40):
+                raise TypeError
+            result = native(np.dtype(asked))
         except (TypeError, ValueError, SyntaxError) as error:
             raise TypeError(f"dtype must be a NumPy dtype or its name, got {show(asked)}.") from error
         if not _is_supported(result) or result.kind == "b":

@@ -192,7 +192,7 @@ def check_array(name: str, value: object) -> np.ndarray[Any, Any]:
     try:
         return np.asarray(value)
     except ValueError as error:  # a ragged list
-        raise ValueError(f"{name} can't be converted to an array: {clip(str(error))}") from error
+        raise ValueError(f"{name} can't be converted to an array: {clip(str(error).rstrip('.'))}.") from error
 
 
 class Described(NamedTuple):
@@ -205,8 +205,10 @@ class Described(NamedTuple):
 def check_shape(name: str, shape: object) -> Described:
     """Return an array's description, or say why there is no array of that shape."""
     sizes = shape if isinstance(shape, tuple | list) else None
-    if sizes is None or len(sizes) > 64:
+    if sizes is None:
         raise TypeError(f"{name} must be a tuple of sizes, got {show(shape)}.")
+    if len(sizes) > 64:
+        raise ValueError(f"{name} must have 4 sizes, 3 or 2, got {show(shape)}.")
     return Described(tuple(read_integer(f"each size in {name}", size, 0) for size in sizes))
 
 
@@ -214,11 +216,12 @@ def check_out(problem: Problem, out: object) -> np.ndarray[Any, Any]:
     """Return `out` if the result can be written into it, or say why not."""
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray | np.matrix):
         raise TypeError(f"out must be a plain numpy.ndarray or None, got {kind_of(out)}.")
+    out = np.asarray(out)  # what is written into, whatever a subclass says of itself
     if out.shape != problem.out_shape:
         raise ValueError(f"out has shape {show(out.shape)}, but the result has shape {show(problem.out_shape)}.")
     if native(out.dtype) != problem.dtype:
         raise TypeError(
-            f"out has dtype {clip(str(out.dtype), 40)}, but the result has dtype {problem.dtype}; "
+            f"out has dtype {clip(out.dtype.name, 40)}, but the result has dtype {problem.dtype}; "
             "pass an out of that dtype, or choose the result's dtype with dtype=."
         )
     if not out.flags.writeable:

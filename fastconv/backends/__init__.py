@@ -104,7 +104,9 @@ def choose(names: tuple[str, ...], problem: Problem) -> tuple[str, Backend]:
             refusals.append(error)
     if len(refusals) == 1:
         raise refusals[0]
-    raise BackendUnsupportedError("none of the backends asked for can compute this: " + " | ".join(map(str, refusals)))
+    share = 440 // len(refusals) - 3
+    reasons = " | ".join(f"{error!s:.{share}}".rstrip(".") for error in refusals)
+    raise BackendUnsupportedError(f"none of the backends asked for can compute this: {reasons}.")
 
 
 def load(name: str) -> Backend:
@@ -117,10 +119,11 @@ def load(name: str) -> Backend:
         except BackendNotFoundError:
             raise
         except BackendError as error:
-            _loaded[name] = error
+            _loaded[name] = type(error)(*error.args)  # a raised one would keep the frames it met, and their arrays
+            raise
     found = _loaded[name]
     if isinstance(found, BackendError):
-        raise found
+        raise type(found)(*found.args)
     return found
 
 

@@ -29,7 +29,7 @@ def find(name: str) -> BackendSpec:
         return known[name]
     import difflib
 
-    close = difflib.get_close_matches(name, known, 1)
+    close = difflib.get_close_matches(name[:60], known, 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise BackendNotFoundError(f"no backend {name[:60]!r} is installed; there are {', '.join(known)}.{hint}")
 

@@ -76,6 +76,8 @@ def set_default_backend(backend: str | tuple[str, ...] | None) -> None:
 
 def _names(value: object) -> tuple[str, ...]:
     names = value if isinstance(value, tuple | list) else (value,)
+    if len(names) > 16:
+        raise ValueError(f"backend must be a name or a tuple of at most 16 names, got {len(names)}.")
     if not names or not all(isinstance(name, str) for name in names):
         raise TypeError("a backend must be a name, such as 'cpu', or a tuple of names to try in order.")
     return tuple(names)

@@ -74,8 +74,10 @@ class CpuPlan:
     def __init__(self, problem: Problem, isa: str) -> None:
         self.problem = problem
         compute = problem.compute
+        # An empty result is planned as the smallest that is not, since the C core divides work into tasks.
+        planned = problem._replace(n=max(problem.n, 1), oc=max(problem.oc, problem.groups))
         self.kernel = _kernels.Plan(
-            problem[:18],
+            planned[:18],
             PADDING_MODES.index(problem.padding_mode),
             KINDS[compute.str[1:]],
             problem.bias_dtype is not None and compute.kind != "c",
@@ -104,6 +106,8 @@ class CpuPlan:
 
     def __call__(self, x: Array, weight: Array, bias: Array | None, out: Array, num_threads: int) -> Array:
         """Write the result into `out`."""
+        if out.size == 0:
+            return out
         compute = self.problem.compute
         x, weight = ready(x, compute), ready(weight, compute)
         bias = None if bias is None else ready(bias, compute)

@@ -49,7 +49,7 @@ static int64_t least(int64_t a, int64_t b)
 
 static int64_t ceil_div(int64_t a, int64_t b)
 {
-    return (a - 1) / b + 1;
+    return a / b + (a % b != 0);
 }
 
 static int64_t chain_length(const fc_problem *p)
@@ -162,7 +162,8 @@ static inline __attribute__((always_inline)) void gather_row(const fc_problem *p
         if (ox == lo && lo < hi) {
             const char *inside = source + (lo * p->sw + shift) * stride[3];
             for (int64_t c = 0; c < channels; c++)
-                copy_strided(at + c * pitch, inside + c * stride[1], p->sw * stride[3], hi - lo, size);
+                copy_strided(at + c * pitch, inside + c * stride[1], hi - lo > 1 ? p->sw * stride[3] : 0, hi - lo,
+                             size); /* a step that is not taken may be more than 2**63 bytes */
             ox = hi;
         } else {
             const int64_t column = row < 0 ? -1 : fc_extend(p->padding_mode, ox * p->sw + shift, p->iw);
