@@ -804,15 +804,16 @@ def test_explain_and_output_shape_refuse_alike(error, changes):
 
 
 def test_refused_within_a_millisecond():
-    # A promise of the documentation, not a measure of speed: no message may cost a walk through what was passed.
+    # A promise of the documentation, not a measure of speed: no message may cost a walk through what was passed. It is
+    # this thread's processor time, so that a busy machine changes nothing.
     slow = {}
     for name, _, _, changes in REFUSED:
         best = INF
         for _ in range(5):
             call, arguments = build(changes)
-            start = time.perf_counter()
+            start = time.thread_time()
             attempt(call, arguments)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.thread_time() - start)
         if best >= 1e-3:
             slow[name] = f"{best * 1e3:.1f} ms"
     assert not slow
@@ -1197,9 +1198,9 @@ def test_x_resized_by_an_argument(size):
 def test_huge_padding_is_quick():
     # R15: a loop over 2**60 padded pixels would not end; a generous bound, so that no slow machine fails.
     arguments = dict(ACCEPTED[ACCEPTED_IDS.index("C26_padding_2_30")][1])
-    start = time.perf_counter()
+    start = time.thread_time()
     y = conv2d(**arguments)
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
     assert y.shape == (1, 1, 3, 3)
 
 
