@@ -27,9 +27,9 @@ def show_config() -> dict[str, Any]:
     >>> fastconv.show_config()["fastconv"] == fastconv.__version__
     True
     """
+    isa = getattr(load("cpu"), "isa", "")  # says what is wrong where the extension is not compiled
     from . import _kernels
 
-    isa = getattr(load("cpu"), "isa", "")
     threads, why = _kernels.threads()
     return {
         "fastconv": __version__,

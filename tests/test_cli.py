@@ -430,3 +430,16 @@ def test_designed_kernels_answer_to_what_they_are_named_after():
     second = layers.layer2(bank.names)
     third = layers.layer3(second.names)
     assert [b.weight.shape[:2] for b in (bank, second, third)] == [(16, 3), (16, 16), (16, 16)]
+
+
+def test_sources_that_are_not_compiled_say_so(tmp_path):
+    code = """if True:
+        import sys
+        sys.modules["fastconv._kernels"] = None
+        from fastconv.__main__ import main
+        sys.exit(main(["info"]))
+    """
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "sources that are not compiled? run from another folder" in run.stderr
+    assert "Traceback" not in run.stderr

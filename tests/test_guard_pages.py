@@ -93,7 +93,7 @@ fence = Fence(8)
 array = fence.place(np.zeros(8, np.uint8), {step > 0})
 ctypes.string_at(array.ctypes.data + {8 if step > 0 else -1}, 1)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=False)
     assert done.returncode == -11, done.stderr
 
 

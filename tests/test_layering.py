@@ -112,7 +112,7 @@ def test_import_loads_numpy_and_fastconv_alone():
         print(sorted(new - set(sys.stdlib_module_names)), "importlib.metadata" in sys.modules)
     """
     lines = "\n".join(line.strip() for line in code.splitlines())
-    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", lines], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['fastconv'] False"
 
 

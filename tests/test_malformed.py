@@ -1235,7 +1235,7 @@ def report():
 @pytest.fixture(scope="module")
 def child():
     # -O, since validation must not be made of assertions (R13).
-    command = [sys.executable, "-O", "-X", "faulthandler", "-W", "error", "-c",
+    command = [sys.executable, "-P", "-O", "-X", "faulthandler", "-W", "error", "-c",
                f"import runpy; runpy.run_path({str(Path(__file__))!r}, run_name='malformed')['report']()"]  # fmt: skip
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(Path(fastconv.__file__).parents[1]), *filter(None, sys.path)])

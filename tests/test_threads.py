@@ -26,10 +26,10 @@ def problem(c=16, size=40):
 
 
 def run_python(code, timeout=60, **environment):
-    """Run a script in a new interpreter; its output, or an error with all that it printed."""
+    """Run a script in a new interpreter (-P: the installed package); its output, or an error with all it printed."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "FASTCONV_"))}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        [sys.executable, "-P", "-W", "error", "-c", textwrap.dedent(code)],
         capture_output=True, text=True, timeout=timeout, env=variables | environment, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -75,7 +75,12 @@ class BackendSpec(NamedTuple):
 
 
 BUILT_IN = (
-    BackendSpec("cpu", "fastconv.backends.cpu:CpuBackend", distribution="fastconv"),
+    BackendSpec(
+        "cpu",
+        "fastconv.backends.cpu:CpuBackend",
+        hint="sources that are not compiled? run from another folder, or compile them in place: pip install -e .",
+        distribution="fastconv",
+    ),
     BackendSpec("reference", "fastconv.backends.reference:ReferenceBackend", distribution="fastconv"),
 )
 
