@@ -10,7 +10,7 @@ from fastconv import PADDING_MODES
 
 Array = np.ndarray[Any, Any]
 
-# (x, weight, bias, result) with the share of draws; None: no dtype asked for. bfloat16 joins in where it is installed.
+# (x, weight, bias, result) with the share of draws; None: no dtype asked for.
 DTYPES = [
     ("f4", "f4", "f4", None, 10),
     ("f8", "f8", "f8", None, 6),
