@@ -98,6 +98,7 @@ cdef extern from "fastconv.h" nogil:
 
     ctypedef struct fc_algorithm:
         const char *name
+        const char *family
         double (*cost)(const fc_problem *problem, const fc_tile *tile) noexcept
 
     ctypedef struct fc_plan:
@@ -114,7 +115,7 @@ cdef extern from "fastconv.h" nogil:
     const fc_tile *fc_tile_of(int isa, fc_dtype dtype)
     const fc_algorithm *const *fc_algorithms
     const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
-    const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const fc_algorithm *forced)
+    const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted)
     void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch) noexcept
 
 fc_watch_forks()
@@ -188,11 +189,11 @@ def isas():
 
 
 def algorithms():
-    """Return the names of the algorithms in the order of their table."""
+    """Return the algorithms in the order of their table: the family that names the numerical promise of each."""
     cdef int i = 0
-    names = []
+    names = {}
     while fc_algorithms[i] is not NULL:
-        names.append((<bytes>fc_algorithms[i].name).decode())
+        names[(<bytes>fc_algorithms[i].name).decode()] = (<bytes>fc_algorithms[i].family).decode()
         i += 1
     return names
 
@@ -248,12 +249,18 @@ cdef class Plan:
         for i in range(4):
             self.x_axes[i] = x_axes[i]
             self.weight_axes[i] = weight_axes[i]
-        cdef const fc_algorithm *forced = NULL
+        wanted = algorithm.encode()
+        cdef const char *name = NULL
         if algorithm != "auto":
-            forced = fc_algorithms[algorithms().index(algorithm)]
-        cdef const char *reason = fc_plan_make(&self.plan, &problem, isa_index(isa), forced)
+            name = wanted
+        cdef const char *reason = fc_plan_make(&self.plan, &problem, isa_index(isa), name)
         if reason is not NULL:
             raise ValueError((<bytes>reason).decode())
+
+    @property
+    def family(self):
+        """The algorithm's family, which names its numerical promise."""
+        return (<bytes>self.plan.algorithm.family).decode()
 
     @property
     def algorithm(self):

@@ -43,7 +43,7 @@ def show_config() -> dict[str, Any]:
             name: "used" if name == isa else "found" if here else "not on this processor"
             for name, here in _kernels.isas()
         },
-        "algorithms": _kernels.algorithms(),
+        "algorithms": {name: f"of {family}" for name, family in _kernels.algorithms().items()},
         "backends": backends(),
         "environment": {
             name: {"value": os.environ.get(name), "meaning": row.meaning} for name, row in _config.VARIABLES.items()

@@ -26,6 +26,9 @@ BACKENDS = {}
 
 
 def pytest_generate_tests(metafunc):
-    """Run a test that takes `isa_backend` once for every instruction set of this machine."""
+    """Run a test once for every instruction set of this machine, and for every row that keeps the bits of `direct`."""
     if "isa_backend" in metafunc.fixturenames:
         metafunc.parametrize("isa_backend", isa_backends())
+    if "variant" in metafunc.fixturenames:
+        rows = _kernels.algorithms()
+        metafunc.parametrize("variant", [name for name, family in rows.items() if family == "direct"])

@@ -135,13 +135,13 @@ def test_how_tos_are_true(sources, tmp_path):
     code = """
         import numpy as np, fastconv
         from fastconv import _kernels
-        assert _kernels.algorithms() == ["direct", "naive"]
+        assert _kernels.algorithms()["naive"] == "direct"
         rng = np.random.default_rng(0)
         x, weight = (rng.standard_normal(s).astype("f4") for s in ((2, 40, 9, 9), (5, 40, 3, 3)))
         results = {fastconv.conv2d(x, weight, algorithm=name).tobytes() for name in ("auto", "direct", "naive")}
         assert len(results) == 1
-        said = fastconv.explain(x, weight, padding=1).details["algorithms"]
-        assert said == {"direct": "chosen", "naive": "it needs padding 0"}, said
+        assert "slower" in fastconv.explain(x, weight).details["algorithms"]["naive"]
+        assert fastconv.explain(x, weight, padding=1).details["algorithms"]["naive"] == "it needs padding 0"
         try:
             fastconv.conv2d(x, weight, stride=2, algorithm="naive")
         except fastconv.BackendUnsupportedError as error:

@@ -45,7 +45,7 @@ class CpuBackend:
         Best instruction set to use; by default the environment variable FASTCONV_ISA, or the best that runs here.
     """
 
-    algorithms = ("auto", *_kernels.algorithms())
+    algorithms = ("auto", *dict.fromkeys(_kernels.algorithms().values()), *_kernels.algorithms())
 
     def __init__(self, isa: str | None = None) -> None:
         self.isa = choose_isa(_config.get("FASTCONV_ISA") if isa is None else isa)
@@ -60,8 +60,9 @@ class CpuBackend:
         if problem.algorithm == "auto":
             return None
         verdicts = CpuPlan(problem._replace(algorithm="auto"), self.isa).kernel.verdicts()
-        reason = next(reason for name, reason, _ in verdicts if name == problem.algorithm)
-        return reason and f"algorithm {problem.algorithm!r}: {reason}"
+        families = _kernels.algorithms()
+        reasons = [reason for name, reason, _ in verdicts if problem.algorithm in (name, families[name])]
+        return None if None in reasons else f"algorithm {problem.algorithm!r}: {'; '.join(map(str, reasons))}"
 
     def plan(self, problem: Problem) -> CpuPlan:
         """Return the plan of a problem, decided once and good for any number of calls from any threads."""
@@ -92,7 +93,8 @@ class CpuPlan:
         """Return what a call would do: algorithm and why the others were passed over, instruction set, threads."""
         threads, why = self.kernel.threads(num_threads)
         return {
-            "algorithm": self.kernel.algorithm,
+            "algorithm": self.kernel.family,
+            "variant": self.kernel.algorithm,
             "isa": self.kernel.isa,
             "threads": threads,
             "threads_from": why,

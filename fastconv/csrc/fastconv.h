@@ -41,7 +41,7 @@ enum {
     FC_CAN_I64 = 1 << 7,
 };
 
-/* A microkernel of the register tile: rows output channels by FC_TILE columns output pixels.
+/* A microkernel of the register tile: `rows` output channels by `columns` output pixels.
  *
  *   c[i * columns + j] = sum over s < steps of a[i * as + aoff[s]] * b[boff[s] + j], for i < rows and j < columns
  *
@@ -52,12 +52,18 @@ enum {
 typedef void (*fc_tile_fn)(int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b,
                            const int64_t *boff, void *c, int resume);
 
-enum { FC_TILE_MAX_ROWS = 8, FC_TILE_MAX_COLUMNS = 64 };
+/* to[j] = from[j] + *bias, or from[j] where bias is NULL, for j < count: finished sums to a row of the result. */
+typedef void (*fc_store_fn)(void *to, const void *from, int64_t count, const void *bias);
+
+enum { FC_TILE_MAX_ROWS = 6, FC_TILE_MAX_VECS = 4, FC_TILE_MAX_COLUMNS = 64 };
 
 typedef struct {
-    int rows;                            /* most output channels in a tile */
-    int columns;                         /* output pixels in a tile */
-    fc_tile_fn run[FC_TILE_MAX_ROWS + 1]; /* by rows, 1 to `rows` */
+    int rows;    /* most output channels in a tile */
+    int vecs;    /* most vectors of output pixels in a tile */
+    int lanes;   /* output pixels in a vector */
+    int columns; /* vecs * lanes */
+    fc_tile_fn run[FC_TILE_MAX_VECS + 1][FC_TILE_MAX_ROWS + 1]; /* by vectors and rows, both from 1 */
+    fc_store_fn store;
 } fc_tile;
 
 /* One row of the instruction set table (simd/foreach.h). */
@@ -97,8 +103,10 @@ typedef struct {
     const fc_algorithm *algorithm;
     int isa;
     const fc_tile *tile;
-    int64_t oc_block; /* output channels of one task */
-    int64_t px_block; /* output pixels of one task, counted over n, oh and ow */
+    int64_t oc_block;  /* output channels of one task, of one group */
+    int64_t px_block;  /* what else a task is cut into; each algorithm says how */
+    int64_t c_block;   /* input channels that are worked on at a time */
+    int64_t per_task;  /* groups of one task */
     int64_t n_tasks;
     double task_macs;      /* multiply-accumulates of one task, at most; a double, since a product may pass 2^63 */
     int64_t scratch_bytes; /* of one thread, aligned to 64 */
@@ -106,7 +114,8 @@ typedef struct {
 
 /* One row of the algorithm table (algorithms/table.h). */
 struct fc_algorithm {
-    const char *name;
+    const char *name;                                                          /* of this row */
+    const char *family;                                                        /* whose numerical promise it keeps */
     unsigned can;                                                              /* mask of FC_CAN_* */
     const char *(*reject)(const fc_problem *problem);                          /* NULL, or why it cannot */
     double (*cost)(const fc_problem *problem, const fc_tile *tile);            /* estimated FMA cycles of one thread */
@@ -119,10 +128,10 @@ extern const fc_algorithm *const fc_algorithms[]; /* in the order of the table, 
 /* Why `algorithm` is not able to compute `problem`, or NULL. */
 const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem);
 
-/* Choose: of the algorithms that can compute the problem the one of least cost, or `forced` if that is not NULL.
- * Returns NULL and a complete plan, or the reason why there is none. Pure: the same arguments give the same plan on
- * every machine, whether or not the instruction set runs there. */
-const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const fc_algorithm *forced);
+/* Choose: of the algorithms that can compute the problem the one of least cost; only rows of the name or the family
+ * `wanted` where that is not NULL. Returns NULL and a complete plan, or the reason why there is none. Pure: the same
+ * arguments give the same plan on every machine, whether or not the instruction set runs there. */
+const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted);
 
 /* Run one task with the IEEE default floating-point state (round to nearest, subnormals kept, no traps), and put the
  * caller's back. `scratch` holds plan->scratch_bytes and is aligned to 64 bytes. */

@@ -3,6 +3,8 @@
 #include "fastconv.h"
 #include "fpstate.h"
 
+#include <string.h>
+
 #define FC_ALGORITHM(NAME) extern const fc_algorithm fc_algorithm_##NAME;
 #include "algorithms/table.h"
 #undef FC_ALGORITHM
@@ -59,18 +61,18 @@ const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
     return algorithm->reject(problem);
 }
 
-const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const fc_algorithm *forced)
+const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted)
 {
     const fc_tile *tile = fc_tile_of(isa, problem->dtype);
     const fc_algorithm *best = NULL;
     const char *reason = "no algorithm can compute this problem";
     double least = 0;
     for (const fc_algorithm *const *row = fc_algorithms; *row; row++) {
-        if (forced && *row != forced)
+        if (wanted && strcmp(wanted, (*row)->name) && strcmp(wanted, (*row)->family))
             continue;
         const char *why_not = fc_why_not(*row, problem);
         if (why_not) {
-            reason = forced ? why_not : reason;
+            reason = wanted ? why_not : reason;
             continue;
         }
         const double cost = (*row)->cost(problem, tile);

@@ -1,4 +1,5 @@
 /* THE ALGORITHM TABLE: one row and one file each. A row's file defines `const fc_algorithm fc_algorithm_NAME`.
  * Of equal costs the earlier row wins. */
 
-FC_ALGORITHM(direct)
+FC_ALGORITHM(strip)
+FC_ALGORITHM(gather)

@@ -1,4 +1,5 @@
-/* The register tile of one instruction set and one arithmetic, for 1 to V(ROWS) rows. Contract: fc_tile_fn.
+/* The register tile of one instruction set and one arithmetic, for 1 to V(ROWS) rows and 1 to V(VECS) vectors. Contract:
+ * fc_tile_fn.
  *
  * The loops over the tile must be unrolled by pragma: left to itself GCC 12 keeps the accumulators in memory (31 stack
  * accesses a step for avx2, 79 for avx512). The loop over steps must not be: it only grows the code. */
@@ -7,16 +8,16 @@
 #define FC_ELEMENT V(ELEMENT)
 
 static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
-    const int rows, int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b, const int64_t *boff,
-    void *c, int resume)
+    const int rows, const int vecs, int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b,
+    const int64_t *boff, void *c, int resume)
 {
     FC_ELEMENT *out = c;
     V(VEC) acc[V(ROWS)][V(VECS)];
     FC_UNROLL
     for (int i = 0; i < rows; i++)
         FC_UNROLL
-        for (int j = 0; j < V(VECS); j++)
-            acc[i][j] = resume ? V(LOAD)(out + (i * V(VECS) + j) * V(LANES)) : V(ZERO)();
+        for (int j = 0; j < vecs; j++)
+            acc[i][j] = resume ? V(LOAD)(out + (i * vecs + j) * V(LANES)) : V(ZERO)();
 
     FC_ROLLED
     for (int64_t s = 0; s < steps; s++) {
@@ -24,13 +25,13 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
         const FC_ELEMENT *pixels = (const FC_ELEMENT *)(b + boff[s]);
         V(VEC) p[V(VECS)];
         FC_UNROLL
-        for (int j = 0; j < V(VECS); j++)
+        for (int j = 0; j < vecs; j++)
             p[j] = V(LOAD)(pixels + j * V(LANES));
         FC_UNROLL
         for (int i = 0; i < rows; i++) {
             const V(VEC) w = V(SPLAT)((const FC_ELEMENT *)(weights + i * as));
             FC_UNROLL
-            for (int j = 0; j < V(VECS); j++)
+            for (int j = 0; j < vecs; j++)
                 acc[i][j] = V(FMA)(w, p[j], acc[i][j]);
         }
     }
@@ -38,35 +39,72 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
     FC_UNROLL
     for (int i = 0; i < rows; i++)
         FC_UNROLL
-        for (int j = 0; j < V(VECS); j++)
-            V(STORE)(out + (i * V(VECS) + j) * V(LANES), acc[i][j]);
+        for (int j = 0; j < vecs; j++)
+            V(STORE)(out + (i * vecs + j) * V(LANES), acc[i][j]);
 }
 
-#define FC_ROWS_KERNEL(ROWS)                                                                                           \
-    static void FC_PASTE2(FC_NAME, ROWS)(int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b, \
-                                         const int64_t *boff, void *c, int resume)                                     \
-    {                                                                                                                  \
-        FC_PASTE2(FC_NAME, body)(ROWS, steps, a, as, aoff, b, boff, c, resume);                                        \
+static void FC_PASTE2(FC_NAME, store)(void *to, const void *from, int64_t count, const void *bias)
+{
+    const FC_ELEMENT one = 1, *sums = from, *b = bias;
+    FC_ELEMENT *y = to;
+    int64_t j = 0;
+    if (!b) {
+        for (; j + V(LANES) <= count; j += V(LANES))
+            V(STORE)(y + j, V(LOAD)(sums + j));
+        for (; j < count; j++)
+            y[j] = sums[j];
+        return;
     }
-FC_ROWS_KERNEL(1)
-FC_ROWS_KERNEL(2)
-FC_ROWS_KERNEL(3)
-FC_ROWS_KERNEL(4)
-#if V(ROWS) > 4
-FC_ROWS_KERNEL(5)
-FC_ROWS_KERNEL(6)
+    for (; j + V(LANES) <= count; j += V(LANES)) /* 1 * sum + bias is the sum, rounded once */
+        V(STORE)(y + j, V(FMA)(V(SPLAT)(&one), V(LOAD)(sums + j), V(SPLAT)(b)));
+    for (; j < count; j++)
+        y[j] = sums[j] + *b;
+}
+
+#define FC_KERNEL(VECS, ROWS)                                                                                          \
+    static void FC_PASTE3(FC_NAME, VECS, ROWS)(int64_t steps, const char *a, int64_t as, const int64_t *aoff,          \
+                                               const char *b, const int64_t *boff, void *c, int resume)                \
+    {                                                                                                                  \
+        FC_PASTE2(FC_NAME, body)(ROWS, VECS, steps, a, as, aoff, b, boff, c, resume);                                  \
+    }
+#if V(ROWS) == 6
+#define FC_KERNELS(VECS)                                                                                               \
+    FC_KERNEL(VECS, 1) FC_KERNEL(VECS, 2) FC_KERNEL(VECS, 3)                                                           \
+    FC_KERNEL(VECS, 4) FC_KERNEL(VECS, 5) FC_KERNEL(VECS, 6)
+#define FC_ROW(VECS)                                                                                                   \
+    {NULL, FC_PASTE3(FC_NAME, VECS, 1), FC_PASTE3(FC_NAME, VECS, 2), FC_PASTE3(FC_NAME, VECS, 3),                      \
+     FC_PASTE3(FC_NAME, VECS, 4), FC_PASTE3(FC_NAME, VECS, 5), FC_PASTE3(FC_NAME, VECS, 6)}
+#elif V(ROWS) == 4
+#define FC_KERNELS(VECS) FC_KERNEL(VECS, 1) FC_KERNEL(VECS, 2) FC_KERNEL(VECS, 3) FC_KERNEL(VECS, 4)
+#define FC_ROW(VECS)                                                                                                   \
+    {NULL, FC_PASTE3(FC_NAME, VECS, 1), FC_PASTE3(FC_NAME, VECS, 2), FC_PASTE3(FC_NAME, VECS, 3),                      \
+     FC_PASTE3(FC_NAME, VECS, 4)}
+#else
+#error "write the list of kernels for this many rows"
 #endif
-#undef FC_ROWS_KERNEL
+
+FC_KERNELS(1)
+FC_KERNELS(2)
+#if V(VECS) > 2
+FC_KERNELS(3)
+FC_KERNELS(4)
+#endif
 
 static const fc_tile FC_NAME = {
     .rows = V(ROWS),
+    .vecs = V(VECS),
+    .lanes = V(LANES),
     .columns = V(VECS) * V(LANES),
-    .run = {NULL, FC_PASTE2(FC_NAME, 1), FC_PASTE2(FC_NAME, 2), FC_PASTE2(FC_NAME, 3), FC_PASTE2(FC_NAME, 4),
-#if V(ROWS) > 4
-            FC_PASTE2(FC_NAME, 5), FC_PASTE2(FC_NAME, 6),
+    .run = {{NULL}, FC_ROW(1), FC_ROW(2),
+#if V(VECS) > 2
+            FC_ROW(3), FC_ROW(4),
 #endif
     },
+    .store = FC_PASTE2(FC_NAME, store),
 };
 
+#undef FC_ROW
+#undef FC_KERNELS
+#undef FC_KERNEL
 #undef FC_ELEMENT
 #undef FC_NAME

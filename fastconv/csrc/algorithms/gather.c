@@ -1,4 +1,4 @@
-/* direct: any problem, one chain of fused multiply-adds an output.
+/* gather: any problem at all; the row that must always work.
  *
  * A task is a run of output pixels (counted over n, oh and ow) by a block of output channels of one group. For each
  * register tile of pixels the values under the taps are gathered into a panel, a piece of the chain at a time, and
@@ -9,7 +9,7 @@
  * Cost: n * oc * oh * ow * chain fused multiply-adds, chain = ic / groups * kh * kw, and n * oh * ow * chain copied
  * elements a channel block. */
 
-#include "fastconv.h"
+#include "algorithms/common.h"
 
 #include <string.h>
 
@@ -19,6 +19,7 @@ enum {
     TASK_MACS = 1 << 17, /* least work worth a task of its own: about 2 us on one core at peak */
     TASK_TILES = 64,  /* most tiles of pixels in a task */
     MIN_TASKS = 64,   /* below which channel blocks are cut smaller, so that there is work for every thread */
+    COPY_VECTOR = 6,  /* estimated cycles to gather a vector of the panel */
 };
 
 /* Output pixels of one row that follow one another in a tile. */
@@ -37,26 +38,6 @@ typedef struct {
     char *panel, *sums;
 } workspace;
 
-static int64_t element_size(const fc_problem *p)
-{
-    return p->dtype == FC_F32 ? 4 : 8;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return a / b + (a % b != 0);
-}
-
-static int64_t chain_length(const fc_problem *p)
-{
-    return p->ic / p->groups * p->kh * p->kw;
-}
-
 static const char *reject(const fc_problem *problem)
 {
     (void)problem;
@@ -65,7 +46,9 @@ static const char *reject(const fc_problem *problem)
 
 static double cost(const fc_problem *p, const fc_tile *tile)
 {
-    return (double)p->n * (double)p->oc * (double)p->oh * (double)p->ow * (double)chain_length(p) / tile->columns;
+    const double tiles = (double)p->n * (double)p->oh * (double)p->ow / tile->columns + 1;
+    const double ocg = (double)(p->oc / p->groups), copies = ocg / OC_BLOCK + 1;
+    return tiles * tile->vecs * (double)p->groups * (double)chain_length(p) * (ocg + COPY_VECTOR * copies);
 }
 
 static void prepare(fc_plan *plan)
@@ -258,7 +241,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             const int64_t steps = least(STEPS, chain - done);
             gather(plan, operands, group, segments, used, &at, steps, &space);
             for (int64_t o = 0; o < oc_count; o += tile->rows)
-                tile->run[least(tile->rows, oc_count - o)](steps, weights + o * weight->stride[0], weight->stride[0],
+                tile->run[tile->vecs][least(tile->rows, oc_count - o)](steps, weights + o * weight->stride[0], weight->stride[0],
                                                            space.aoff, space.panel, space.boff, space.sums + o * pitch,
                                                            done > 0);
             done += steps;
@@ -268,8 +251,9 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     }
 }
 
-const fc_algorithm fc_algorithm_direct = {
-    .name = "direct",
+const fc_algorithm fc_algorithm_gather = {
+    .name = "gather",
+    .family = "direct",
     .can = FC_CAN_STRIDE | FC_CAN_DILATE | FC_CAN_GROUP | FC_CAN_PAD | FC_CAN_PAD_EDGE | FC_CAN_BIAS | FC_CAN_F64 |
            FC_CAN_I64,
     .reject = reject,

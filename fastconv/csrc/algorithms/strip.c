@@ -1,0 +1,373 @@
+/* strip: the direct algorithm for images, one row block at a time.
+ *
+ * The input rows that a block of output rows needs are copied once into a strip: padded, and taken apart by stride, so
+ * that every tap of the kernel reads it with unit stride at a constant offset. Output pixels are then numbered through
+ * the rows of the strip, q = row * pitch + column, whole register tiles at a time; the few between two rows are computed
+ * and not stored. Where the image can be read like that itself (stride 1, no padding, packed rows) nothing is copied.
+ *
+ * Phases: with stride s and dilation d, tap k of output i reads padded pixel i * s + k * d = (i + k * d / s) * s + phase,
+ * phase = k * d % s. Pixels of one phase lie side by side in the strip, a plane for each; taps k and k + period share one,
+ * period = s / gcd(s, d).
+ *
+ * Loops of a task: groups > channel groups that fit the strip > register tiles of pixels > channel blocks (the pixels of
+ * one, 3 x 3 taps of 32 channels x 66 x 4 bytes = 25 KiB, stay in L1) > register tiles of output channels > the chain.
+ *
+ * Cost: a fused multiply-add for each output, tap and channel of a group, times pitch / ow for the pixels between rows;
+ * one copied element for each input element, times the overlap of row blocks. */
+
+#include "algorithms/common.h"
+
+#include <string.h>
+
+enum {
+    STRIP_BYTES = 1 << 18,    /* a quarter of Zen 4's L2, which the running sums and the weights share */
+    TABLE_STEPS = 1 << 15,    /* most taps of a channel block: 512 KiB of offsets */
+    TASK_MACS = 1 << 17,      /* least work worth a task of its own */
+    MIN_TASKS = 16,           /* below which output channels are cut too, so that there is work for every thread */
+    OC_BLOCK = 384,           /* most output channels of a task: 384 x 64 x 4 = 96 KiB of running sums */
+    MOST_ROWS = 64,           /* most output rows of a task */
+    COPY_VECTOR = 2,          /* estimated cycles to copy a vector, */
+    COPY_ROW = 20,            /* and to begin a row */
+};
+
+typedef struct {
+    int64_t period_h, period_w; /* taps apart that share a phase */
+    int64_t phases;             /* planes of a channel */
+    int64_t rows, pitch;        /* of a plane */
+    int64_t plane;              /* elements */
+} layout;
+
+static int64_t gcd(int64_t a, int64_t b)
+{
+    while (b) {
+        const int64_t r = a % b;
+        a = b;
+        b = r;
+    }
+    return a;
+}
+
+static layout lay_out(const fc_problem *p, int64_t out_rows)
+{
+    layout l;
+    l.period_h = p->sh / gcd(p->sh, p->dh);
+    l.period_w = p->sw / gcd(p->sw, p->dw);
+    l.phases = least(l.period_h, p->kh) * least(l.period_w, p->kw);
+    l.rows = out_rows + (p->kh - 1) * p->dh / p->sh;
+    l.pitch = p->ow + (p->kw - 1) * p->dw / p->sw;
+    l.plane = l.rows * l.pitch;
+    return l;
+}
+
+/* Where tap (ky, kx) finds output (0, 0) of a channel, in elements. */
+static int64_t tap_offset(const fc_problem *p, const layout *l, int64_t ky, int64_t kx)
+{
+    const int64_t phase = ky % l->period_h * least(l->period_w, p->kw) + kx % l->period_w;
+    return phase * l->plane + ky * p->dh / p->sh * l->pitch + kx * p->dw / p->sw;
+}
+
+static const char *reject(const fc_problem *p)
+{
+    const int64_t channels = least(FC_CHANNEL_BLOCK, p->ic / p->groups), room = STRIP_BYTES / element_size(p);
+    const double steps = (double)p->kh * (double)p->kw * (double)channels;
+    if (steps > TABLE_STEPS)
+        return "the kernel has too many taps for its table";
+    /* Each factor first, so that no product overflows. */
+    const int64_t rows = 1 + (p->kh - 1) * p->dh / p->sh, pitch = p->ow + (p->kw - 1) * p->dw / p->sw;
+    if (rows > room || pitch > room || (double)rows * (double)pitch * (double)lay_out(p, 1).phases * (double)channels > room)
+        return "one row of outputs needs a larger strip than there is";
+    return NULL;
+}
+
+static double copied(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
+{
+    const layout l = lay_out(p, out_rows);
+    const double vectors = (double)ceil_div(l.pitch, tile->lanes) * COPY_VECTOR + COPY_ROW;
+    return (double)(p->ic / p->groups) * (double)l.phases * (double)l.rows * vectors;
+}
+
+static double multiplied(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
+{
+    const double vectors = (double)ceil_div((out_rows - 1) * lay_out(p, 1).pitch + p->ow, tile->lanes);
+    return vectors * (double)(p->oc / p->groups) * ((double)chain_length(p) + COPY_VECTOR);
+}
+
+/* Estimated cycles of one image and group with blocks of so many output rows. */
+static double block_cost(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
+{
+    const double blocks = (double)ceil_div(p->oh, out_rows);
+    return blocks * (copied(p, tile, out_rows) + multiplied(p, tile, out_rows));
+}
+
+/* The height of a task: the cheapest that fits the strip and leaves enough tasks, if one does. */
+static int64_t choose_rows(const fc_problem *p, const fc_tile *tile)
+{
+    const int64_t channels = least(FC_CHANNEL_BLOCK, p->ic / p->groups), size = element_size(p);
+    const double images = (double)p->n * (double)p->groups;
+    int64_t best = 1;
+    for (int64_t rows = 2; rows <= least(p->oh, MOST_ROWS); rows++) {
+        const layout l = lay_out(p, rows);
+        if ((double)l.plane * (double)l.phases * (double)channels * (double)size > STRIP_BYTES)
+            break;
+        if (images * (double)ceil_div(p->oh, rows) < MIN_TASKS && images * (double)p->oh >= MIN_TASKS && p->ow >= 2 * tile->lanes)
+            break;
+        if (block_cost(p, tile, rows) < block_cost(p, tile, best))
+            best = rows;
+    }
+    return best;
+}
+
+static double cost(const fc_problem *p, const fc_tile *tile)
+{
+    return (double)p->n * (double)p->groups * block_cost(p, tile, choose_rows(p, tile));
+}
+
+/* Where the parts of a thread's scratch memory begin, in bytes from the strip at 0. */
+typedef struct {
+    int64_t strip_bytes, sums, tables, end;
+} parts;
+
+static parts parts_of(const fc_plan *plan, const layout *l)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    const int64_t size = element_size(p), igc = p->ic / p->groups;
+    const int64_t q_end = (plan->px_block - 1) * l->pitch + p->ow;
+    /* Sums of all pixels of the task are kept only where the channels come in several strips. */
+    const int64_t kept = plan->c_block < igc ? ceil_div(q_end, tile->columns) * tile->columns : tile->columns;
+    parts at;
+    at.strip_bytes = plan->c_block * l->plane * l->phases * size;
+    at.sums = ceil_div(at.strip_bytes + tile->columns * size, 64) * 64; /* the last tile reads beyond the strip */
+    at.tables = at.sums + ceil_div(ceil_div(plan->oc_block, tile->rows) * tile->rows * kept * size, 64) * 64;
+    at.end = at.tables + 4 * p->kh * p->kw * least(FC_CHANNEL_BLOCK, igc) * (int64_t)sizeof(int64_t);
+    at.end = ceil_div(at.end, 128) * 128; /* threads share no cache line, nor a pair of them */
+    return at;
+}
+
+static void prepare(fc_plan *plan)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    const int64_t size = element_size(p), igc = p->ic / p->groups, ocg = p->oc / p->groups;
+
+    plan->px_block = choose_rows(p, tile); /* output rows of a task */
+    const layout l = lay_out(p, plan->px_block);
+    const int64_t row_blocks = ceil_div(p->oh, plan->px_block);
+    const double images = (double)p->n * (double)p->groups * (double)row_blocks;
+
+    /* As many channel blocks as it takes, as long as copying the strip again for each stays under a sixteenth. */
+    int64_t oc_blocks = ceil_div(ocg, OC_BLOCK);
+    while (images * (double)oc_blocks < MIN_TASKS && ocg / (2 * oc_blocks) >= tile->rows &&
+           16 * 2 * (double)oc_blocks * copied(p, tile, plan->px_block) < multiplied(p, tile, plan->px_block))
+        oc_blocks *= 2;
+    plan->oc_block = least(ocg, ceil_div(ceil_div(ocg, oc_blocks), tile->rows) * tile->rows);
+    oc_blocks = ceil_div(ocg, plan->oc_block);
+
+    const int64_t strip_channel = l.plane * l.phases * size;
+    plan->c_block = least(igc, most(STRIP_BYTES / strip_channel / FC_CHANNEL_BLOCK, 1) * FC_CHANNEL_BLOCK);
+    const int64_t q_end = (plan->px_block - 1) * l.pitch + p->ow;
+
+    const double group_macs = (double)(ceil_div(q_end, tile->lanes) * tile->lanes * plan->oc_block) * (double)chain_length(p);
+    plan->per_task = 1;
+    while (plan->per_task < p->groups && group_macs * (double)plan->per_task < TASK_MACS &&
+           images * (double)oc_blocks > MIN_TASKS * 2 * (double)plan->per_task)
+        plan->per_task *= 2;
+    plan->task_macs = group_macs * (double)plan->per_task;
+    plan->n_tasks = p->n * ceil_div(p->groups, plan->per_task) * row_blocks * oc_blocks;
+
+    plan->scratch_bytes = parts_of(plan, &l).end;
+}
+
+/* Pixels begin to end of a strip's row that lie outside the image's row, or all the image: filled or taken from inside. */
+static inline __attribute__((always_inline)) void copy_border(const fc_problem *p, const fc_operands *operands, char *to,
+                                                              const char *row, int64_t first, int64_t begin, int64_t end,
+                                                              size_t size)
+{
+    for (int64_t j = begin; j < end; j++) {
+        const int64_t column = row ? fc_extend(p->padding_mode, first + j * p->sw, p->iw) : -1;
+        memcpy(to + (size_t)j * size,
+               column < 0 ? (const char *)&operands->fill : row + column * operands->x.stride[3], size);
+    }
+}
+
+/* One row of one phase: pixels first, first + sw, ... of an image's row, which is NULL where it is all padding. */
+static inline __attribute__((always_inline)) void copy_row(const fc_problem *p, const fc_operands *operands, char *to,
+                                                           const char *row, int64_t first, int64_t pitch, size_t size)
+{
+    const int64_t step = operands->x.stride[3];
+    int64_t lo = first >= 0 ? 0 : least(ceil_div(-first, p->sw), pitch);
+    int64_t hi = p->iw - first <= 0 ? 0 : least(ceil_div(p->iw - first, p->sw), pitch);
+    if (!row || hi < lo)
+        lo = hi = pitch;
+    copy_border(p, operands, to, row, first, 0, lo, size);
+    copy_border(p, operands, to, row, first, hi, pitch, size);
+    if (lo == hi)
+        return;
+    const char *from = row + (first + lo * p->sw) * step;
+    to += (size_t)lo * size;
+    const int64_t stride = hi - lo > 1 ? p->sw * step : 0;
+    if (stride == (int64_t)size)
+        memcpy(to, from, (size_t)(hi - lo) * size);
+    else
+        for (int64_t j = 0; j < hi - lo; j++)
+            memcpy(to + (size_t)j * size, from + j * stride, size);
+}
+
+static void copy_strip(const fc_problem *p, const fc_operands *operands, const layout *l, const char *image, int64_t row0,
+                       int64_t channels, char *strip)
+{
+    const int64_t *stride = operands->x.stride;
+    const int64_t size = element_size(p), phases_w = least(l->period_w, p->kw);
+    for (int64_t phase = 0; phase < l->phases; phase++)
+        for (int64_t r = 0; r < l->rows; r++) {
+            const int64_t y = (row0 + r) * p->sh + phase / phases_w * p->dh % p->sh - p->pt;
+            const int64_t first = phase % phases_w * p->dw % p->sw - p->pl;
+            const int64_t row = fc_extend(p->padding_mode, y, p->ih);
+            for (int64_t c = 0; c < channels; c++) {
+                char *to = strip + ((c * l->phases + phase) * l->plane + r * l->pitch) * size;
+                const char *from = row < 0 ? NULL : image + c * stride[1] + row * stride[2];
+                if (size == 4)
+                    copy_row(p, operands, to, from, first, l->pitch, 4);
+                else
+                    copy_row(p, operands, to, from, first, l->pitch, 8);
+            }
+        }
+}
+
+/* Offsets of weights and pixels along the chain of one block of channels, in bytes. Returns the number of steps. */
+static int64_t tabulate(const fc_problem *p, const fc_operands *operands, const layout *l, int64_t channels,
+                        int64_t channel_bytes, int64_t *aoff, int64_t *boff)
+{
+    const int64_t *weight = operands->weight.stride, size = element_size(p);
+    int64_t s = 0;
+    for (int64_t ky = 0; ky < p->kh; ky++)
+        for (int64_t kx = 0; kx < p->kw; kx++) {
+            const int64_t tap = tap_offset(p, l, ky, kx) * size;
+            for (int64_t c = 0; c < channels; c++, s++) {
+                aoff[s] = c * weight[1] + ky * weight[2] + kx * weight[3];
+                boff[s] = c * channel_bytes + tap;
+            }
+        }
+    return s;
+}
+
+/* Whether taps may read the image itself: its rows are packed like a strip's, and a register tile fits in a plane. */
+static int reads_in_place(const fc_problem *p, const fc_operands *operands, const fc_tile *tile)
+{
+    const int64_t *stride = operands->x.stride, size = element_size(p);
+    const int64_t last = (p->oh - 1) * p->iw + p->ow; /* pixels from the first output's to the last's */
+    return p->sh == 1 && p->sw == 1 && !(p->pt | p->pb | p->pl | p->pr) && (p->iw == 1 || stride[3] == size) &&
+           (p->ih == 1 || stride[2] == p->iw * size) && last >= tile->columns &&
+           stride[1] % 2048; /* planes at such a distance share a few sets of the cache */
+}
+
+/* Sums of one tile to the rows of the result that it covers: pixels q to q + columns of which [begin, end) count. */
+static void store(const fc_plan *plan, const fc_operands *operands, char *y, int64_t pitch, int64_t q, int64_t begin,
+                  int64_t end, int64_t oc, int64_t oc_count, int64_t columns, const char *sums)
+{
+    const fc_problem *p = &plan->problem;
+    const int64_t *stride = operands->y.stride, size = element_size(p);
+    for (int64_t at = begin; at < end;) {
+        const int64_t row = at / pitch, column = at % pitch;
+        const int64_t count = least(p->ow - column, end - at);
+        char *to = y + row * stride[2] + column * stride[3];
+        const char *from = sums + (at - q) * size;
+        for (int64_t o = 0; count > 0 && o < oc_count; o++, to += stride[1], from += columns * size) {
+            const char *bias = operands->bias ? operands->bias + (oc + o) * operands->bias_stride : NULL;
+            if (stride[3] == size || count == 1)
+                plan->tile->store(to, from, count, bias);
+            else
+                for (int64_t j = 0; j < count; j++)
+                    plan->tile->store(to + j * stride[3], from + j * size, 1, bias);
+        }
+        at += pitch - column;
+    }
+}
+
+static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t n, int64_t group, int64_t row0,
+                      int64_t oc0, char *strip, char *sums, int64_t *const tables[4], const int64_t steps[2],
+                      const layout *l, int in_place)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    const fc_array *x = &operands->x, *weight = &operands->weight;
+    const int64_t size = element_size(p), igc = p->ic / p->groups, ocg = p->oc / p->groups;
+    const int64_t rows = least(plan->px_block, p->oh - row0), oc_count = least(plan->oc_block, ocg - oc0);
+    const int64_t q_end = (rows - 1) * l->pitch + p->ow, c_block = in_place ? igc : plan->c_block;
+    const int64_t channel_bytes = in_place ? x->stride[1] : l->plane * l->phases * size;
+    const int64_t as = weight->stride[0], oc = group * ocg + oc0;
+    const char *image = x->data + n * x->stride[0] + group * igc * x->stride[1];
+    char *y = operands->y.data + n * operands->y.stride[0] + oc * operands->y.stride[1] + row0 * operands->y.stride[2];
+    /* Read in place, the image's last tile ends where the image does. */
+    const int64_t q_limit = in_place ? (p->oh - 1 - row0) * l->pitch + p->ow : INT64_MAX;
+
+    for (int64_t c0 = 0; c0 < igc; c0 += c_block) {
+        const int64_t c1 = least(c0 + c_block, igc);
+        const char *pixels = strip;
+        if (in_place)
+            pixels = image + row0 * l->pitch * size;
+        else
+            copy_strip(p, operands, l, image + c0 * x->stride[1], row0, c1 - c0, strip);
+
+        const int64_t vectors = ceil_div(q_end, tile->lanes), tiles = ceil_div(vectors, tile->vecs);
+        int64_t begin = 0;
+        char *kept = sums;
+        for (int64_t t = 0; t < tiles; t++) {
+            const int64_t vecs = vectors / tiles + (t < vectors % tiles), columns = vecs * tile->lanes;
+            const int64_t end = least(begin + columns, q_end), q = least(begin, q_limit - columns);
+            for (int64_t c = c0; c < c1; c += FC_CHANNEL_BLOCK) {
+                const int tail = c + FC_CHANNEL_BLOCK > igc;
+                const char *w = weight->data + oc * as + c * weight->stride[1];
+                const char *b = pixels + (c - c0) * channel_bytes + q * size;
+                for (int64_t o = 0; o < oc_count; o += tile->rows)
+                    tile->run[vecs][least(tile->rows, oc_count - o)](steps[tail], w + o * as, as, tables[2 * tail], b,
+                                                                     tables[2 * tail + 1], kept + o * columns * size,
+                                                                     c > 0);
+            }
+            if (c1 == igc)
+                store(plan, operands, y, l->pitch, q, begin, end, oc, oc_count, columns, kept);
+            if (plan->c_block < igc)
+                kept += ceil_div(oc_count, tile->rows) * tile->rows * columns * size;
+            begin += columns;
+        }
+    }
+}
+
+static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    const int64_t size = element_size(p), igc = p->ic / p->groups, ocg = p->oc / p->groups;
+    const int64_t row_blocks = ceil_div(p->oh, plan->px_block), oc_blocks = ceil_div(ocg, plan->oc_block);
+    const int64_t row0 = task % row_blocks * plan->px_block, oc0 = task / row_blocks % oc_blocks * plan->oc_block;
+    const int64_t n = task / row_blocks / oc_blocks % p->n;
+    const int64_t first = task / row_blocks / oc_blocks / p->n * plan->per_task;
+    const layout l = lay_out(p, plan->px_block);
+    const int in_place = reads_in_place(p, operands, tile);
+    const int64_t channel_bytes = in_place ? operands->x.stride[1] : l.plane * l.phases * size;
+
+    /* Tables of a whole block of channels, and of the last one if it is shorter. */
+    const int64_t most_steps = p->kh * p->kw * least(FC_CHANNEL_BLOCK, igc);
+    const parts at = parts_of(plan, &l);
+    char *strip = scratch, *sums = strip + at.sums;
+    int64_t *table = (int64_t *)(strip + at.tables);
+    int64_t *const tables[4] = {table, table + most_steps, table + 2 * most_steps, table + 3 * most_steps};
+    const int64_t steps[2] = {
+        igc < FC_CHANNEL_BLOCK ? 0 : tabulate(p, operands, &l, FC_CHANNEL_BLOCK, channel_bytes, tables[0], tables[1]),
+        tabulate(p, operands, &l, igc % FC_CHANNEL_BLOCK, channel_bytes, tables[2], tables[3]),
+    };
+    memset(strip + at.strip_bytes, 0, (size_t)(tile->columns * size));
+    for (int64_t group = first; group < least(first + plan->per_task, p->groups); group++)
+        run_group(plan, operands, n, group, row0, oc0, strip, sums, tables, steps, &l, in_place);
+}
+
+const fc_algorithm fc_algorithm_strip = {
+    .name = "strip",
+    .family = "direct",
+    .can = FC_CAN_STRIDE | FC_CAN_DILATE | FC_CAN_GROUP | FC_CAN_PAD | FC_CAN_PAD_EDGE | FC_CAN_BIAS | FC_CAN_F64 |
+           FC_CAN_I64,
+    .reject = reject,
+    .cost = cost,
+    .prepare = prepare,
+    .run_task = run_task,
+};
