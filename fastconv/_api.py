@@ -12,13 +12,14 @@ from ._errors import BackendResultError
 from ._explain import Explanation
 from ._problem import Problem, check_array, check_out, check_shape
 from .backends import Plan, choose
-from .backends._selection import selection
+from .backends._selection import is_default, selection
 
 Array = np.ndarray[Any, Any]
 
 PLANS = 256  # plans that are kept; the oldest goes when there is one more
 
 _plans: dict[tuple[str, Problem], Plan] = {}
+_calls: Any = None  # the default backend's own memory of whole calls, once it has computed one
 _plans_lock = threading.Lock()
 
 
@@ -141,6 +142,16 @@ def conv2d(
     >>> conv2d(x, weight, stride=2, padding="same", data_format="NHWC").shape
     (2, 16, 16, 8)
     """
+    global _calls
+    arguments = (
+        x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format, weight_format,
+        dtype, algorithm,
+    )  # fmt: skip
+    by_default = backend is None and is_default()
+    if by_default and out is None and _calls is not None:
+        known: Array | None = _calls.run(*arguments, num_threads)
+        if known is not None:
+            return known
     num_threads = check_num_threads(num_threads)
     x, weight, bias = _arrays(x, weight, bias)
     problem = Problem.of(
@@ -169,6 +180,9 @@ def conv2d(
     if result is not y:
         _check_result(name, problem, result)
         y[...] = result
+    remember = getattr(plan, "remember", None) if by_default else None
+    if remember is not None:
+        _calls = remember(arguments)
     if out is None or y is out:
         return y
     out[...] = y

@@ -4,7 +4,12 @@ Everything here is between Python and csrc/fastconv.h: no user argument is parse
 decided but the number of threads.
 """
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cpython.tuple cimport PyTuple_CheckExact
+from cpython.unicode cimport PyUnicode_CheckExact
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
@@ -319,6 +324,10 @@ cdef class Plan:
         Shapes, strides and pointers are read once, here, with the GIL held, and compared with the plan, so that no
         array that changes under the call can lead the kernels outside its memory.
         """
+        self.compute(x, weight, bias, y, fill, num_threads)
+
+    cdef int compute(self, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray y, fill,
+                     int num_threads) except -1:
         cdef fc_problem *p = &self.plan.problem
         cdef int64_t *x_shape = [p.n, p.ic, p.ih, p.iw]
         cdef int64_t *weight_shape = [p.oc, p.ic // p.groups, p.kh, p.kw]
@@ -366,6 +375,7 @@ cdef class Plan:
                 begin = end
         finally:
             free(slab)
+        return 0
 
     cdef int read(self, str name, cnp.ndarray array, int *axes, int64_t *shape, fc_array *view) except -1:
         cdef int i, ndim = 0
@@ -402,3 +412,134 @@ cdef void run_tasks(const fc_plan *plan, const fc_operands *operands, int64_t be
     else:
         for task in prange(begin, end, schedule="dynamic", num_threads=count):
             fc_run_task(plan, operands, task, scratch + threadid() * plan.scratch_bytes)
+
+
+cdef class CallCache:
+    """From the arguments of a call as they were given straight to its plan, where the same were given before.
+
+    Checking the arguments of a tiny call costs several times its arithmetic. A key is those arguments as plain
+    integers, bit for bit: shapes, element types, exact Python ints and floats, and the addresses of strings, which an
+    entry keeps alive. Anything else (lists, subclasses, True where an integer is asked for) has no key, so it is
+    checked in full each time. Only calls that went well are added, so a key that is found needs no check.
+    """
+
+    cdef dict entries
+    cdef readonly int most
+
+    def __init__(self, int most):
+        self.entries = {}
+        self.most = most
+
+    def __len__(self):
+        return len(self.entries)
+
+    def add(self, tuple arguments, Plan plan, fill, tuple shape):
+        """Remember a call: its arguments in the order of `run` but for num_threads, its plan, its result's shape."""
+        (x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format, weight_format,
+         dtype, algorithm) = arguments
+        key = call_key(x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format,
+                       weight_format, dtype, algorithm)
+        if key is None:
+            return
+        while len(self.entries) >= self.most:
+            self.entries.pop(next(iter(self.entries)), None)
+        self.entries[key] = (plan, fill, shape, arguments[3:])
+
+    def run(self, x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format,
+            weight_format, dtype, algorithm, num_threads):
+        """Return the result of a call that was made before, or None if it was not."""
+        key = call_key(x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format,
+                       weight_format, dtype, algorithm)
+        if key is None:
+            return None
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        cdef int count = 0
+        if num_threads is not None:
+            if not PyLong_CheckExact(num_threads) or not 1 <= num_threads < 2**31:
+                return None
+            count = num_threads
+        cdef tuple shape = <tuple>(<tuple>entry)[2]
+        cdef cnp.npy_intp[4] dims
+        cdef int i
+        for i in range(len(shape)):
+            dims[i] = shape[i]
+        cdef cnp.ndarray y
+        try:
+            y = cnp.PyArray_EMPTY(<int>len(shape), dims, cnp.PyArray_TYPE(<cnp.ndarray>x), 0)
+        except MemoryError:
+            return None  # said in full where the call is checked in full
+        (<Plan>(<tuple>entry)[0]).compute(x, weight, bias, y, (<tuple>entry)[1], count)
+        return y
+
+
+cdef object call_key(x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format,
+                     weight_format, dtype, algorithm):
+    cdef int64_t[64] words
+    cdef int n = 0
+    if not (put_array(words, &n, x) and put_array(words, &n, weight)):
+        return None
+    if bias is None:
+        words[n] = -1
+        n += 1
+    elif not put_array(words, &n, bias):
+        return None
+    if not (put_integers(words, &n, stride, 1) and put_integers(words, &n, padding, 2)
+            and put_integers(words, &n, dilation, 1) and put_integers(words, &n, groups, 0)):
+        return None
+    if PyFloat_CheckExact(fill_value):
+        words[n] = 1
+        (<double *>&words[n + 1])[0] = PyFloat_AS_DOUBLE(fill_value)
+        n += 2
+    elif not put_integers(words, &n, fill_value, 0):
+        return None
+    if flip is not True and flip is not False:
+        return None
+    words[n] = flip is True
+    n += 1
+    for name in (padding_mode, data_format, weight_format, algorithm):
+        if name is not None and not PyUnicode_CheckExact(name):
+            return None
+        words[n] = <int64_t><uintptr_t><void *>name
+        n += 1
+    if dtype is not None and type(dtype) is not cnp.dtype and not PyUnicode_CheckExact(dtype):
+        return None
+    words[n] = <int64_t><uintptr_t><void *>dtype
+    n += 1
+    return PyBytes_FromStringAndSize(<char *>words, n * sizeof(int64_t))
+
+
+cdef bint put_array(int64_t *words, int *n, object value) noexcept:
+    """An array's element type and shape; not for subclasses, swapped bytes or unaligned elements."""
+    if type(value) is not cnp.ndarray or not cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray>value):
+        return False
+    cdef int i, ndim = cnp.PyArray_NDIM(<cnp.ndarray>value)
+    if ndim > 4:
+        return False
+    words[n[0]] = cnp.PyArray_TYPE(<cnp.ndarray>value) * 8 + ndim
+    for i in range(ndim):
+        words[n[0] + 1 + i] = cnp.PyArray_DIM(<cnp.ndarray>value, i)
+    n[0] += 1 + ndim
+    return True
+
+
+cdef bint put_integers(int64_t *words, int *n, object value, int depth):
+    """An exact int, a pair of what is, or a string, with a word before each that tells them apart."""
+    cdef int overflow = 0
+    if PyLong_CheckExact(value):
+        words[n[0]] = 0
+        words[n[0] + 1] = PyLong_AsLongLongAndOverflow(value, &overflow)
+        n[0] += 2
+        return not overflow
+    if depth and PyTuple_CheckExact(value) and len(<tuple>value) == 2:
+        words[n[0]] = 2
+        n[0] += 1
+        return (put_integers(words, n, (<tuple>value)[0], depth - 1)
+                and put_integers(words, n, (<tuple>value)[1], depth - 1))
+    if depth == 2 and PyUnicode_CheckExact(value):
+        words[n[0]] = 3
+        words[n[0] + 1] = <int64_t><uintptr_t><void *>value
+        n[0] += 2
+        return True
+    return False

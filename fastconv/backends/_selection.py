@@ -27,6 +27,11 @@ def selection(argument: object = None) -> tuple[tuple[str, ...], str]:
     return (names, "FASTCONV_BACKEND") if names else ((DEFAULT,), "default")
 
 
+def is_default() -> bool:
+    """Whether nothing and nobody has chosen a backend."""
+    return _scope.get() is None and _process_default is None and not _config.get("FASTCONV_BACKEND")
+
+
 @contextlib.contextmanager
 def use_backend(backend: str | tuple[str, ...]) -> Iterator[None]:
     """Compute with another backend inside a `with` block, or in a function that this decorates.

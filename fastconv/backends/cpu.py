@@ -69,8 +69,13 @@ class CpuBackend:
         return CpuPlan(problem, self.isa)
 
 
+CALLS = _kernels.CallCache(256)
+
+
 class CpuPlan:
     """One problem, ready to run on arrays in any layout."""
+
+    calls = CALLS  # what `remember` remembers
 
     def __init__(self, problem: Problem, isa: str) -> None:
         self.problem = problem
@@ -88,6 +93,14 @@ class CpuPlan:
             isa,
             problem.algorithm,
         )
+
+    def remember(self, arguments: tuple[Any, ...]) -> _kernels.CallCache:
+        """Let the next call with the same arguments skip all checks, if it needs no conversion."""
+        p = self.problem
+        dtypes = {p.x_dtype, p.weight_dtype, p.bias_dtype or p.dtype, p.dtype, p.compute}
+        if len(dtypes) == 1 and p.compute.kind != "c":
+            self.calls.add(arguments, self.kernel, p.fill_value, p.out_shape)
+        return self.calls
 
     def explain(self, num_threads: int) -> dict[str, Any]:
         """Return what a call would do: algorithm and why the others were passed over, instruction set, threads."""

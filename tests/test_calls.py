@@ -1,0 +1,175 @@
+"""The memory of whole calls: what is remembered gives the same result, and nothing gets past the checks through it."""
+
+import concurrent.futures
+import weakref
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _api, conv2d
+from fastconv.backends.cpu import CALLS, CpuPlan
+from fastconv.testing import random_call
+
+X, W, B = np.arange(36, dtype="f4").reshape(1, 1, 6, 6), np.ones((2, 1, 2, 2), "f4"), np.ones(2, "f4")
+
+
+@pytest.fixture
+def remembered(monkeypatch):
+    """A call in memory, and a spy that counts how many calls are answered from it."""
+    conv2d(X, W, B)
+    conv2d(X, W, B, 1, 1)
+    hits = []
+
+    class Spy:
+        add = CALLS.add
+
+        def run(self, *arguments):
+            result = CALLS.run(*arguments)
+            hits.append(result is not None)
+            return result
+
+    monkeypatch.setattr(_api, "_calls", Spy())
+    monkeypatch.setattr(CpuPlan, "calls", _api._calls)
+    return hits
+
+
+def test_the_same_call_is_answered_from_memory_with_the_same_bits(remembered):
+    for seed in range(400):
+        call = random_call(seed)
+        first, second = (conv2d(call.x, call.weight, call.bias, **call.options) for _ in range(2))
+        assert first.tobytes() == second.tobytes()
+        assert (first.shape, first.dtype) == (second.shape, second.dtype)
+    conv2d(X, W, B)
+    assert remembered[-1]
+    assert sum(remembered) > 40
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stride": True},
+        {"stride": 1.0},
+        {"stride": np.bool_(True)},
+        {"stride": (1, True)},
+        {"padding": False},
+        {"padding": ((0, 0), (0, False))},
+        {"dilation": 1.0},
+        {"groups": True},
+        {"groups": 1.0},
+        {"flip": 0},
+        {"fill_value": None},
+        {"data_format": 5},
+        {"algorithm": None},
+        {"num_threads": 0},
+        {"num_threads": True},
+        {"num_threads": 1.0},
+        {"x": X.tolist()[0][0][0][0]},
+        {"x": np.ma.array(X, mask=X > 3)},
+        {"x": X.astype(object)},
+        {"bias": np.ones(3, "f4")},
+    ],
+)
+def test_what_is_wrong_is_refused_after_its_twin_was_remembered(remembered, changes):
+    arguments = {"x": X, "weight": W, "bias": B} | changes
+    for _ in range(2):
+        with pytest.raises((TypeError, ValueError)):
+            conv2d(**arguments)
+    assert not any(remembered)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"x": X.astype("f8")},
+        {"x": X.astype(">f4")},
+        {"x": X.astype("i4")},
+        {"x": X[..., ::-1]},
+        {"x": X[:, :, 1:]},
+        {"x": X[0]},
+        {"x": X.view(np.recarray)},
+        {"weight": W[:, :, ::-1]},
+        {"weight": W[:1], "bias": B[:1]},
+        {"bias": None},
+        {"bias": B[::-1] * 3},
+        {"stride": 2},
+        {"stride": [1, 1]},
+        {"padding": 1},
+        {"padding": (1, 0)},
+        {"padding": ((1, 0), (0, 1))},
+        {"padding": "same"},
+        {"padding": "full"},
+        {"dilation": 2},
+        {"padding": 1, "padding_mode": "edge"},
+        {"padding": 1, "fill_value": 2},
+        {"padding": 1, "fill_value": 2.5},
+        {"padding": 1, "fill_value": np.nan},
+        {"flip": True},
+        {"dtype": "f8"},
+        {"dtype": np.float32},
+        {"dtype": np.dtype("f4")},
+        {"algorithm": "gather"},
+        {"num_threads": 2},
+        {"data_format": "nchw"},
+        {"data_format": "NWCH", "x": X.transpose(0, 3, 1, 2)},
+    ],
+)
+def test_each_argument_is_part_of_the_key(remembered, changes):
+    arguments = {"x": X, "weight": W, "bias": B} | changes
+    expected = conv2d(**(arguments | {"algorithm": "auto"}), backend="reference")
+    for _ in range(2):
+        np.testing.assert_array_equal(conv2d(**arguments), expected)
+        np.testing.assert_array_equal(conv2d(X, W, B), conv2d(X, W, B, backend="reference"))
+
+
+def test_another_backend_is_asked_whatever_is_remembered(remembered):
+    with fastconv.use_backend("reference"):
+        conv2d(X, W, B)
+    conv2d(X, W, B, backend="cpu")
+    conv2d(X, W, B, out=np.empty((1, 2, 5, 5), "f4"))
+    assert not remembered
+
+
+def test_results_are_new_arrays(remembered):
+    first, second = conv2d(X, W, B), conv2d(X, W, B)
+    assert not np.shares_memory(first, second)
+    assert second.flags.owndata
+    assert second.flags.c_contiguous
+
+
+def test_memory_is_bounded_and_keeps_no_array():
+    kept = []
+    for size in range(2, 400):
+        x = np.ones((size, size), "f4")
+        conv2d(x, np.ones((2, 2), "f4"))
+        kept.append(weakref.ref(x))
+    del x
+    assert len(CALLS) <= CALLS.most
+    assert not any(reference() is not None for reference in kept)
+
+
+def test_strings_that_are_equal_but_other_objects():
+    for i in range(2000):  # many that come and go, at addresses that are used again
+        name = "".join(["sa", "me"]) if i % 2 else "".join(["val", "id"])
+        y = conv2d(X, W, B, padding=name)
+        assert y.shape == ((1, 2, 6, 6) if i % 2 else (1, 2, 5, 5))
+
+
+def test_concurrent_callers():
+    weight = np.ones((1, 1), "f4")
+
+    def call(i):
+        size = 1 + i % 600
+        return conv2d(np.full((1, size), 2, "f4"), weight).sum() == 2 * size
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(call, range(6000)))
+
+
+def test_no_memory_for_the_result_is_said_in_full():
+    x = np.broadcast_to(np.float32(0), (2**20, 1, 1, 2**30))
+    for _ in range(2):
+        with pytest.raises(
+            MemoryError, match=r"there is no memory for a result of shape \(1048576, 1, 1, 1073741824\)"
+        ):
+            conv2d(x, np.ones((1, 1, 1, 1), "f4"))
