@@ -55,13 +55,14 @@ typedef void (*fc_tile_fn)(int64_t steps, const char *a, int64_t as, const int64
 /* to[j] = from[j] + *bias, or from[j] where bias is NULL, for j < count: finished sums to a row of the result. */
 typedef void (*fc_store_fn)(void *to, const void *from, int64_t count, const void *bias);
 
-enum { FC_TILE_MAX_ROWS = 6, FC_TILE_MAX_VECS = 4, FC_TILE_MAX_COLUMNS = 64 };
+enum { FC_TILE_MAX_ROWS = 6, FC_TILE_MAX_VECS = 16, FC_TILE_MAX_COLUMNS = 64 };
 
 typedef struct {
     int rows;    /* most output channels in a tile */
     int vecs;    /* most vectors of output pixels in a tile */
     int lanes;   /* output pixels in a vector */
     int columns; /* vecs * lanes */
+    int wide;    /* most vectors in a tile of one row */
     fc_tile_fn run[FC_TILE_MAX_VECS + 1][FC_TILE_MAX_ROWS + 1]; /* by vectors and rows, both from 1 */
     fc_store_fn store;
 } fc_tile;

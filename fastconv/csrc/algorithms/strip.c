@@ -66,6 +66,12 @@ static int64_t tap_offset(const fc_problem *p, const layout *l, int64_t ky, int6
     return phase * l->plane + ky * p->dh / p->sh * l->pitch + kx * p->dw / p->sw;
 }
 
+/* Vectors of a tile: a single output channel leaves registers for a wide one. */
+static int64_t most_vecs(const fc_problem *p, const fc_tile *tile)
+{
+    return p->oc == p->groups ? tile->wide : tile->vecs;
+}
+
 static const char *reject(const fc_problem *p)
 {
     const int64_t channels = least(FC_CHANNEL_BLOCK, p->ic / p->groups), room = STRIP_BYTES / element_size(p);
@@ -134,10 +140,11 @@ static parts parts_of(const fc_plan *plan, const layout *l)
     const int64_t size = element_size(p), igc = p->ic / p->groups;
     const int64_t q_end = (plan->px_block - 1) * l->pitch + p->ow;
     /* Sums of all pixels of the task are kept only where the channels come in several strips. */
-    const int64_t kept = plan->c_block < igc ? ceil_div(q_end, tile->columns) * tile->columns : tile->columns;
+    const int64_t columns = most_vecs(p, tile) * tile->lanes;
+    const int64_t kept = plan->c_block < igc ? ceil_div(q_end, columns) * columns : columns;
     parts at;
     at.strip_bytes = plan->c_block * l->plane * l->phases * size;
-    at.sums = ceil_div(at.strip_bytes + tile->columns * size, 64) * 64; /* the last tile reads beyond the strip */
+    at.sums = ceil_div(at.strip_bytes + columns * size, 64) * 64; /* the last tile reads beyond the strip */
     at.tables = at.sums + ceil_div(ceil_div(plan->oc_block, tile->rows) * tile->rows * kept * size, 64) * 64;
     at.end = at.tables + 4 * p->kh * p->kw * least(FC_CHANNEL_BLOCK, igc) * (int64_t)sizeof(int64_t);
     at.end = ceil_div(at.end, 128) * 128; /* threads share no cache line, nor a pair of them */
@@ -257,7 +264,7 @@ static int reads_in_place(const fc_problem *p, const fc_operands *operands, cons
     const int64_t *stride = operands->x.stride, size = element_size(p);
     const int64_t last = (p->oh - 1) * p->iw + p->ow; /* pixels from the first output's to the last's */
     return p->sh == 1 && p->sw == 1 && !(p->pt | p->pb | p->pl | p->pr) && (p->iw == 1 || stride[3] == size) &&
-           (p->ih == 1 || stride[2] == p->iw * size) && last >= tile->columns &&
+           (p->ih == 1 || stride[2] == p->iw * size) && last >= most_vecs(p, tile) * tile->lanes &&
            stride[1] % 2048; /* planes at such a distance share a few sets of the cache */
 }
 
@@ -309,7 +316,7 @@ static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t 
         else
             copy_strip(p, operands, l, image + c0 * x->stride[1], row0, c1 - c0, strip);
 
-        const int64_t vectors = ceil_div(q_end, tile->lanes), tiles = ceil_div(vectors, tile->vecs);
+        const int64_t vectors = ceil_div(q_end, tile->lanes), tiles = ceil_div(vectors, most_vecs(p, tile));
         int64_t begin = 0;
         char *kept = sums;
         for (int64_t t = 0; t < tiles; t++) {
@@ -356,7 +363,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
         igc < FC_CHANNEL_BLOCK ? 0 : tabulate(p, operands, &l, FC_CHANNEL_BLOCK, channel_bytes, tables[0], tables[1]),
         tabulate(p, operands, &l, igc % FC_CHANNEL_BLOCK, channel_bytes, tables[2], tables[3]),
     };
-    memset(strip + at.strip_bytes, 0, (size_t)(tile->columns * size));
+    memset(strip + at.strip_bytes, 0, (size_t)(most_vecs(p, tile) * tile->lanes * size));
     for (int64_t group = first; group < least(first + plan->per_task, p->groups); group++)
         run_group(plan, operands, n, group, row0, oc0, strip, sums, tables, steps, &l, in_place);
 }

@@ -1,5 +1,6 @@
 /* avx2: 16 registers of 256 bits. The tile takes 6 x 2 accumulators, 2 pixel vectors and 1 weight: 15 registers, and 12
- * chains where latency 4 times 2 a cycle needs 8. Zen 4 runs two such FMA a cycle, so its peak is that of avx512. */
+ * chains where latency 4 times 2 a cycle needs 8. Zen 4 runs two such FMA a cycle, so its peak is that of avx512. A
+ * single row takes 12 accumulators and 1 weight, and pixels as memory operands. */
 #include <immintrin.h>
 
 #define FC_TARGET "avx2,fma"
@@ -8,6 +9,7 @@
 
 #define FC_ROWS_f32 6
 #define FC_VECS_f32 2
+#define FC_WIDE_f32 12
 #define FC_LANES_f32 8
 #define FC_VEC_f32 __m256
 #define FC_ZERO_f32() _mm256_setzero_ps()
@@ -18,6 +20,7 @@
 
 #define FC_ROWS_f64 6
 #define FC_VECS_f64 2
+#define FC_WIDE_f64 12
 #define FC_LANES_f64 4
 #define FC_VEC_f64 __m256d
 #define FC_ZERO_f64() _mm256_setzero_pd()

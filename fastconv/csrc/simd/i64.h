@@ -9,3 +9,4 @@
 #define FC_FMA_i64(a, b, c) ((a) * (b) + (c))
 #define FC_ROWS_i64 4
 #define FC_VECS_i64 2
+#define FC_WIDE_i64 4

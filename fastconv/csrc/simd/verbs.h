@@ -7,6 +7,7 @@
  *   FC_SPLAT_T(p)              the element at p in every lane
  *   FC_FMA_T(a, b, c)          a * b + c in each lane, rounded once
  *   FC_ROWS_T, FC_VECS_T       the register tile: rows of outputs by vectors of outputs
+ *   FC_WIDE_T                  vectors of a tile of one row: 4, 12 or 16
  *
  * and besides them FC_TARGET (the compiler's name of the features; not defined where none are needed), FC_RUNS_HERE (a
  * test of the running processor) and FC_VEC_i64 (a vector of integers, from which i64.h makes the verbs for T = i64).
@@ -27,7 +28,7 @@
 #define FC_UNROLL _Pragma("clang loop unroll(full)")
 #define FC_ROLLED _Pragma("clang loop unroll(disable)")
 #else
-#define FC_UNROLL _Pragma("GCC unroll 8")
+#define FC_UNROLL _Pragma("GCC unroll 16")
 #define FC_ROLLED _Pragma("GCC unroll 1")
 #endif
 

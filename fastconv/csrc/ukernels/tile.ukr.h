@@ -1,5 +1,5 @@
-/* The register tile of one instruction set and one arithmetic, for 1 to V(ROWS) rows and 1 to V(VECS) vectors. Contract:
- * fc_tile_fn.
+/* The register tile of one instruction set and one arithmetic, for 1 to V(ROWS) rows by 1 to V(VECS) vectors, and one
+ * row by up to V(WIDE). Contract: fc_tile_fn.
  *
  * The loops over the tile must be unrolled by pragma: left to itself GCC 12 keeps the accumulators in memory (31 stack
  * accesses a step for avx2, 79 for avx512). The loop over steps must not be: it only grows the code. */
@@ -43,6 +43,31 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
             V(STORE)(out + (i * vecs + j) * V(LANES), acc[i][j]);
 }
 
+/* One row of many vectors: pixels are used once, so as memory operands they need no register. */
+static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, row)(const int vecs, int64_t steps, const char *a,
+                                                                          const int64_t *aoff, const char *b,
+                                                                          const int64_t *boff, void *c, int resume)
+{
+    FC_ELEMENT *out = c;
+    V(VEC) acc[V(WIDE)];
+    FC_UNROLL
+    for (int j = 0; j < vecs; j++)
+        acc[j] = resume ? V(LOAD)(out + j * V(LANES)) : V(ZERO)();
+
+    FC_ROLLED
+    for (int64_t s = 0; s < steps; s++) {
+        const V(VEC) w = V(SPLAT)((const FC_ELEMENT *)(a + aoff[s]));
+        const FC_ELEMENT *pixels = (const FC_ELEMENT *)(b + boff[s]);
+        FC_UNROLL
+        for (int j = 0; j < vecs; j++)
+            acc[j] = V(FMA)(w, V(LOAD)(pixels + j * V(LANES)), acc[j]);
+    }
+
+    FC_UNROLL
+    for (int j = 0; j < vecs; j++)
+        V(STORE)(out + j * V(LANES), acc[j]);
+}
+
 static void FC_PASTE2(FC_NAME, store)(void *to, const void *from, int64_t count, const void *bias)
 {
     const FC_ELEMENT one = 1, *sums = from, *b = bias;
@@ -67,27 +92,54 @@ static void FC_PASTE2(FC_NAME, store)(void *to, const void *from, int64_t count,
     {                                                                                                                  \
         FC_PASTE2(FC_NAME, body)(ROWS, VECS, steps, a, as, aoff, b, boff, c, resume);                                  \
     }
+#define FC_ROW(VECS)                                                                                                   \
+    static void FC_PASTE3(FC_NAME, VECS, 1)(int64_t steps, const char *a, int64_t as, const int64_t *aoff,             \
+                                            const char *b, const int64_t *boff, void *c, int resume)                   \
+    {                                                                                                                  \
+        (void)as;                                                                                                      \
+        FC_PASTE2(FC_NAME, row)(VECS, steps, a, aoff, b, boff, c, resume);                                             \
+    }
 #if V(ROWS) == 6
 #define FC_KERNELS(VECS)                                                                                               \
-    FC_KERNEL(VECS, 1) FC_KERNEL(VECS, 2) FC_KERNEL(VECS, 3)                                                           \
-    FC_KERNEL(VECS, 4) FC_KERNEL(VECS, 5) FC_KERNEL(VECS, 6)
-#define FC_ROW(VECS)                                                                                                   \
+    FC_ROW(VECS)                                                                                                       \
+    FC_KERNEL(VECS, 2) FC_KERNEL(VECS, 3) FC_KERNEL(VECS, 4) FC_KERNEL(VECS, 5) FC_KERNEL(VECS, 6)
+#define FC_LIST(VECS)                                                                                                  \
     {NULL, FC_PASTE3(FC_NAME, VECS, 1), FC_PASTE3(FC_NAME, VECS, 2), FC_PASTE3(FC_NAME, VECS, 3),                      \
      FC_PASTE3(FC_NAME, VECS, 4), FC_PASTE3(FC_NAME, VECS, 5), FC_PASTE3(FC_NAME, VECS, 6)}
 #elif V(ROWS) == 4
-#define FC_KERNELS(VECS) FC_KERNEL(VECS, 1) FC_KERNEL(VECS, 2) FC_KERNEL(VECS, 3) FC_KERNEL(VECS, 4)
-#define FC_ROW(VECS)                                                                                                   \
+#define FC_KERNELS(VECS) FC_ROW(VECS) FC_KERNEL(VECS, 2) FC_KERNEL(VECS, 3) FC_KERNEL(VECS, 4)
+#define FC_LIST(VECS)                                                                                                  \
     {NULL, FC_PASTE3(FC_NAME, VECS, 1), FC_PASTE3(FC_NAME, VECS, 2), FC_PASTE3(FC_NAME, VECS, 3),                      \
      FC_PASTE3(FC_NAME, VECS, 4)}
 #else
 #error "write the list of kernels for this many rows"
 #endif
+#define FC_ONE(VECS) {NULL, FC_PASTE3(FC_NAME, VECS, 1)}
 
 FC_KERNELS(1)
 FC_KERNELS(2)
 #if V(VECS) > 2
 FC_KERNELS(3)
 FC_KERNELS(4)
+#else
+FC_ROW(3)
+FC_ROW(4)
+#endif
+#if V(WIDE) > 4
+FC_ROW(5)
+FC_ROW(6)
+FC_ROW(7)
+FC_ROW(8)
+FC_ROW(9)
+FC_ROW(10)
+FC_ROW(11)
+FC_ROW(12)
+#endif
+#if V(WIDE) > 12
+FC_ROW(13)
+FC_ROW(14)
+FC_ROW(15)
+FC_ROW(16)
 #endif
 
 static const fc_tile FC_NAME = {
@@ -95,16 +147,27 @@ static const fc_tile FC_NAME = {
     .vecs = V(VECS),
     .lanes = V(LANES),
     .columns = V(VECS) * V(LANES),
-    .run = {{NULL}, FC_ROW(1), FC_ROW(2),
+    .wide = V(WIDE),
+    .run = {{NULL}, FC_LIST(1), FC_LIST(2),
 #if V(VECS) > 2
-            FC_ROW(3), FC_ROW(4),
+            FC_LIST(3), FC_LIST(4),
+#else
+            FC_ONE(3), FC_ONE(4),
+#endif
+#if V(WIDE) > 4
+            FC_ONE(5), FC_ONE(6), FC_ONE(7), FC_ONE(8), FC_ONE(9), FC_ONE(10), FC_ONE(11), FC_ONE(12),
+#endif
+#if V(WIDE) > 12
+            FC_ONE(13), FC_ONE(14), FC_ONE(15), FC_ONE(16),
 #endif
     },
     .store = FC_PASTE2(FC_NAME, store),
 };
 
-#undef FC_ROW
+#undef FC_ONE
+#undef FC_LIST
 #undef FC_KERNELS
+#undef FC_ROW
 #undef FC_KERNEL
 #undef FC_ELEMENT
 #undef FC_NAME
