@@ -141,6 +141,14 @@ void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task,
 /* Where padded coordinate i of an axis of `size` pixels finds its value: a pixel, or -1 for the fill value. */
 int64_t fc_extend(fc_padding_mode mode, int64_t i, int64_t size);
 
+/* to[j][i] = from[i][j] for i < rows and j < columns: elements of `size` bytes, 4 or 8, that lie one after the other in a
+ * row; steps from row to row in bytes. */
+void fc_transpose(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t rows, int64_t columns,
+                  int64_t size);
+
+/* to[j] = the element at from + j * step, for j < count. */
+void fc_pick(char *to, const char *from, int64_t step, int64_t count, int64_t size);
+
 /* The chain of one output runs through blocks of this many input channels and, inside a block, through ky, kx and the
  * channel. It is part of the numerical contract: the bits of every result depend on it, and on nothing else. */
 enum { FC_CHANNEL_BLOCK = 32 };

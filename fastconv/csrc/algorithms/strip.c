@@ -197,48 +197,43 @@ static inline __attribute__((always_inline)) void copy_border(const fc_problem *
     }
 }
 
-/* One row of one phase: pixels first, first + sw, ... of an image's row, which is NULL where it is all padding. */
-static inline __attribute__((always_inline)) void copy_row(const fc_problem *p, const fc_operands *operands, char *to,
-                                                           const char *row, int64_t first, int64_t pitch, size_t size)
-{
-    const int64_t step = operands->x.stride[3];
-    int64_t lo = first >= 0 ? 0 : least(ceil_div(-first, p->sw), pitch);
-    int64_t hi = p->iw - first <= 0 ? 0 : least(ceil_div(p->iw - first, p->sw), pitch);
-    if (!row || hi < lo)
-        lo = hi = pitch;
-    copy_border(p, operands, to, row, first, 0, lo, size);
-    copy_border(p, operands, to, row, first, hi, pitch, size);
-    if (lo == hi)
-        return;
-    const char *from = row + (first + lo * p->sw) * step;
-    to += (size_t)lo * size;
-    const int64_t stride = hi - lo > 1 ? p->sw * step : 0;
-    if (stride == (int64_t)size)
-        memcpy(to, from, (size_t)(hi - lo) * size);
-    else
-        for (int64_t j = 0; j < hi - lo; j++)
-            memcpy(to + (size_t)j * size, from + j * stride, size);
-}
-
+/* The rows of the image that output rows from row0 on need, as rows of the strip, phase by phase. */
 static void copy_strip(const fc_problem *p, const fc_operands *operands, const layout *l, const char *image, int64_t row0,
                        int64_t channels, char *strip)
 {
     const int64_t *stride = operands->x.stride;
-    const int64_t size = element_size(p), phases_w = least(l->period_w, p->kw);
-    for (int64_t phase = 0; phase < l->phases; phase++)
+    const int64_t size = element_size(p), phases_w = least(l->period_w, p->kw), channel_bytes = l->phases * l->plane * size;
+    for (int64_t phase = 0; phase < l->phases; phase++) {
+        const int64_t first = phase % phases_w * p->dw % p->sw - p->pl; /* the image's column that column 0 is */
+        /* Columns lo to hi of the strip lie inside the image. */
+        const int64_t hi = p->iw - first <= 0 ? 0 : least(ceil_div(p->iw - first, p->sw), l->pitch);
+        const int64_t lo = first >= 0 ? 0 : least(ceil_div(-first, p->sw), hi);
+        const int64_t inside = (first + lo * p->sw) * stride[3], step = hi - lo > 1 ? p->sw * stride[3] : size;
         for (int64_t r = 0; r < l->rows; r++) {
             const int64_t y = (row0 + r) * p->sh + phase / phases_w * p->dh % p->sh - p->pt;
-            const int64_t first = phase % phases_w * p->dw % p->sw - p->pl;
-            const int64_t row = fc_extend(p->padding_mode, y, p->ih);
-            for (int64_t c = 0; c < channels; c++) {
-                char *to = strip + ((c * l->phases + phase) * l->plane + r * l->pitch) * size;
-                const char *from = row < 0 ? NULL : image + c * stride[1] + row * stride[2];
-                if (size == 4)
-                    copy_row(p, operands, to, from, first, l->pitch, 4);
-                else
-                    copy_row(p, operands, to, from, first, l->pitch, 8);
+            const int64_t at = fc_extend(p->padding_mode, y, p->ih);
+            const char *row = at < 0 ? NULL : image + at * stride[2];
+            char *to = strip + (phase * l->plane + r * l->pitch) * size;
+            const int64_t begin = row ? lo : l->pitch, end = row ? hi : l->pitch;
+            for (int64_t c = 0; begin > 0 || end < l->pitch ? c < channels : 0; c++) {
+                const char *pixels = row ? row + c * stride[1] : NULL;
+                if (size == 4) {
+                    copy_border(p, operands, to + c * channel_bytes, pixels, first, 0, begin, 4);
+                    copy_border(p, operands, to + c * channel_bytes, pixels, first, end, l->pitch, 4);
+                } else {
+                    copy_border(p, operands, to + c * channel_bytes, pixels, first, 0, begin, 8);
+                    copy_border(p, operands, to + c * channel_bytes, pixels, first, end, l->pitch, 8);
+                }
             }
+            if (begin >= end)
+                continue;
+            if (stride[1] == size && channels > 1)
+                fc_transpose(to + lo * size, channel_bytes, row + inside, step, hi - lo, channels, size);
+            else
+                for (int64_t c = 0; c < channels; c++)
+                    fc_pick(to + c * channel_bytes + lo * size, row + c * stride[1] + inside, step, hi - lo, size);
         }
+    }
 }
 
 /* Offsets of weights and pixels along the chain of one block of channels, in bytes. Returns the number of steps. */
@@ -268,25 +263,39 @@ static int reads_in_place(const fc_problem *p, const fc_operands *operands, cons
            stride[1] % 2048; /* planes at such a distance share a few sets of the cache */
 }
 
+/* Rows of finished sums to pixels that do not lie side by side. */
+static void scatter(char *to, int64_t channel_step, int64_t pixel_step, const char *from, int64_t from_step,
+                    int64_t channels, int64_t count, int64_t size)
+{
+    if (channel_step == size && channels > 1) {
+        fc_transpose(to, pixel_step, from, from_step, channels, count, size);
+        return;
+    }
+    for (int64_t o = 0; o < channels; o++)
+        for (int64_t j = 0; j < count; j++)
+            fc_pick(to + o * channel_step + j * pixel_step, from + o * from_step + j * size, size, 1, size);
+}
+
 /* Sums of one tile to the rows of the result that it covers: pixels q to q + columns of which [begin, end) count. */
 static void store(const fc_plan *plan, const fc_operands *operands, char *y, int64_t pitch, int64_t q, int64_t begin,
-                  int64_t end, int64_t oc, int64_t oc_count, int64_t columns, const char *sums)
+                  int64_t end, int64_t oc, int64_t oc_count, int64_t columns, char *sums)
 {
     const fc_problem *p = &plan->problem;
     const int64_t *stride = operands->y.stride, size = element_size(p);
     for (int64_t at = begin; at < end;) {
         const int64_t row = at / pitch, column = at % pitch;
         const int64_t count = least(p->ow - column, end - at);
-        char *to = y + row * stride[2] + column * stride[3];
-        const char *from = sums + (at - q) * size;
-        for (int64_t o = 0; count > 0 && o < oc_count; o++, to += stride[1], from += columns * size) {
+        char *to = y + row * stride[2] + column * stride[3], *from = sums + (at - q) * size;
+        for (int64_t o = 0; o < oc_count && count > 0; o++) {
             const char *bias = operands->bias ? operands->bias + (oc + o) * operands->bias_stride : NULL;
+            char *const row_of_sums = from + o * columns * size;
             if (stride[3] == size || count == 1)
-                plan->tile->store(to, from, count, bias);
-            else
-                for (int64_t j = 0; j < count; j++)
-                    plan->tile->store(to + j * stride[3], from + j * size, 1, bias);
+                plan->tile->store(to + o * stride[1], row_of_sums, count, bias);
+            else if (bias)
+                plan->tile->store(row_of_sums, row_of_sums, count, bias);
         }
+        if (count > 1 && stride[3] != size)
+            scatter(to, stride[1], stride[3], from, columns * size, oc_count, count, size);
         at += pitch - column;
     }
 }
