@@ -11,8 +11,6 @@
 
 #include "algorithms/common.h"
 
-#include <string.h>
-
 enum {
     STEPS = 256,      /* of the chain in one panel: 256 x 64 pixels x 4 bytes = 64 KiB, a sixteenth of Zen 4's L2 */
     OC_BLOCK = 96,    /* most output channels of a task: 96 x 64 x 4 = 24 KiB of running sums; a multiple of 6 and of 4 */

@@ -17,8 +17,6 @@
 
 #include "algorithms/common.h"
 
-#include <string.h>
-
 enum {
     STRIP_BYTES = 1 << 18,    /* a quarter of Zen 4's L2, which the running sums and the weights share */
     TABLE_STEPS = 1 << 15,    /* most taps of a channel block: 512 KiB of offsets */
@@ -197,9 +195,10 @@ static inline __attribute__((always_inline)) void copy_border(const fc_problem *
     }
 }
 
-/* The rows of the image that output rows from row0 on need, as rows of the strip, phase by phase. */
+/* The rows of the image that output rows from row0 on need, as rows of the strip, phase by phase. Borders of a constant
+ * are the same for every group: the first of a task writes them. */
 static void copy_strip(const fc_problem *p, const fc_operands *operands, const layout *l, const char *image, int64_t row0,
-                       int64_t channels, char *strip)
+                       int64_t channels, char *strip, int borders)
 {
     const int64_t *stride = operands->x.stride;
     const int64_t size = element_size(p), phases_w = least(l->period_w, p->kw), channel_bytes = l->phases * l->plane * size;
@@ -215,7 +214,8 @@ static void copy_strip(const fc_problem *p, const fc_operands *operands, const l
             const char *row = at < 0 ? NULL : image + at * stride[2];
             char *to = strip + (phase * l->plane + r * l->pitch) * size;
             const int64_t begin = row ? lo : l->pitch, end = row ? hi : l->pitch;
-            for (int64_t c = 0; begin > 0 || end < l->pitch ? c < channels : 0; c++) {
+            const int border = (borders || p->padding_mode != FC_CONSTANT) && (begin > 0 || end < l->pitch);
+            for (int64_t c = 0; border && c < channels; c++) {
                 const char *pixels = row ? row + c * stride[1] : NULL;
                 if (size == 4) {
                     copy_border(p, operands, to + c * channel_bytes, pixels, first, 0, begin, 4);
@@ -229,6 +229,9 @@ static void copy_strip(const fc_problem *p, const fc_operands *operands, const l
                 continue;
             if (stride[1] == size && channels > 1)
                 fc_transpose(to + lo * size, channel_bytes, row + inside, step, hi - lo, channels, size);
+            else if (step == size)
+                for (int64_t c = 0; c < channels; c++)
+                    copy_run(to + c * channel_bytes + lo * size, row + c * stride[1] + inside, (hi - lo) * size);
             else
                 for (int64_t c = 0; c < channels; c++)
                     fc_pick(to + c * channel_bytes + lo * size, row + c * stride[1] + inside, step, hi - lo, size);
@@ -282,27 +285,30 @@ static void store(const fc_plan *plan, const fc_operands *operands, char *y, int
 {
     const fc_problem *p = &plan->problem;
     const int64_t *stride = operands->y.stride, size = element_size(p);
-    for (int64_t at = begin; at < end;) {
-        const int64_t row = at / pitch, column = at % pitch;
+    int64_t column = begin % pitch;
+    char *row = y + begin / pitch * stride[2];
+    for (int64_t at = begin; at < end; at += pitch - column, column = 0, row += stride[2]) {
         const int64_t count = least(p->ow - column, end - at);
-        char *to = y + row * stride[2] + column * stride[3], *from = sums + (at - q) * size;
+        char *to = row + column * stride[3], *from = sums + (at - q) * size;
         for (int64_t o = 0; o < oc_count && count > 0; o++) {
             const char *bias = operands->bias ? operands->bias + (oc + o) * operands->bias_stride : NULL;
             char *const row_of_sums = from + o * columns * size;
-            if (stride[3] == size || count == 1)
+            if (stride[3] != size && count > 1) {
+                if (bias)
+                    plan->tile->store(row_of_sums, row_of_sums, count, bias);
+            } else if (bias)
                 plan->tile->store(to + o * stride[1], row_of_sums, count, bias);
-            else if (bias)
-                plan->tile->store(row_of_sums, row_of_sums, count, bias);
+            else
+                copy_run(to + o * stride[1], row_of_sums, count * size);
         }
         if (count > 1 && stride[3] != size)
             scatter(to, stride[1], stride[3], from, columns * size, oc_count, count, size);
-        at += pitch - column;
     }
 }
 
 static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t n, int64_t group, int64_t row0,
                       int64_t oc0, char *strip, char *sums, int64_t *const tables[4], const int64_t steps[2],
-                      const layout *l, int in_place)
+                      const layout *l, int in_place, int borders)
 {
     const fc_problem *p = &plan->problem;
     const fc_tile *tile = plan->tile;
@@ -323,7 +329,7 @@ static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t 
         if (in_place)
             pixels = image + row0 * l->pitch * size;
         else
-            copy_strip(p, operands, l, image + c0 * x->stride[1], row0, c1 - c0, strip);
+            copy_strip(p, operands, l, image + c0 * x->stride[1], row0, c1 - c0, strip, borders || c_block < igc);
 
         const int64_t vectors = ceil_div(q_end, tile->lanes), tiles = ceil_div(vectors, most_vecs(p, tile));
         int64_t begin = 0;
@@ -374,7 +380,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     };
     memset(strip + at.strip_bytes, 0, (size_t)(most_vecs(p, tile) * tile->lanes * size));
     for (int64_t group = first; group < least(first + plan->per_task, p->groups); group++)
-        run_group(plan, operands, n, group, row0, oc0, strip, sums, tables, steps, &l, in_place);
+        run_group(plan, operands, n, group, row0, oc0, strip, sums, tables, steps, &l, in_place, group == first);
 }
 
 const fc_algorithm fc_algorithm_strip = {

@@ -3,6 +3,8 @@
 #include "fastconv.h"
 #include "simd/verbs.h"
 
+#include <string.h>
+
 #define FC_EACH "ukernels/tile.isa.h"
 #include "simd/foreach.h"
 #undef FC_EACH

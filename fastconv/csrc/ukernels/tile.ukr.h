@@ -76,8 +76,7 @@ static void FC_PASTE2(FC_NAME, store)(void *to, const void *from, int64_t count,
     if (!b) {
         for (; j + V(LANES) <= count; j += V(LANES))
             V(STORE)(y + j, V(LOAD)(sums + j));
-        for (; j < count; j++)
-            y[j] = sums[j];
+        memcpy(y + j, sums + j, (size_t)(count - j) * sizeof(FC_ELEMENT));
         return;
     }
     for (; j + V(LANES) <= count; j += V(LANES)) /* 1 * sum + bias is the sum, rounded once */
