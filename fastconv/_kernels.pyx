@@ -16,6 +16,8 @@ from libc.stdlib cimport free, malloc
 
 cimport numpy as cnp
 
+from time import perf_counter
+
 cnp.import_array()
 
 cdef extern from *:
@@ -75,6 +77,7 @@ cdef extern from "fastconv.h" nogil:
         fc_padding_mode padding_mode
         fc_dtype dtype
         int bias
+        int channels_last
 
     ctypedef struct fc_isa:
         const char *name
@@ -83,6 +86,10 @@ cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_tile:
         int rows
         int columns
+
+    ctypedef struct fc_peak:
+        int sums
+        void (*run)(int64_t steps, const void *factors, void *sums) noexcept nogil
 
     ctypedef struct fc_array:
         char *data
@@ -118,6 +125,7 @@ cdef extern from "fastconv.h" nogil:
     const fc_isa *fc_isas
     int fc_isa_count()
     const fc_tile *fc_tile_of(int isa, fc_dtype dtype)
+    const fc_peak *fc_peak_of(int isa, fc_dtype dtype)
     const fc_algorithm *const *fc_algorithms
     const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
     const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted)
@@ -131,6 +139,8 @@ CHANNEL_BLOCK = _CHANNEL_BLOCK
 
 cdef extern from "fastconv.h" nogil:
     const int _CHANNEL_BLOCK "FC_CHANNEL_BLOCK"
+    enum:
+        _PEAK_MAX_SUMS "FC_PEAK_MAX_SUMS"
 
 # A parallel region costs 0.6 us hot and 1.5 us after a pause (libgomp, 2 threads), a core does some 50 MACs a ns at
 # peak: below about 10 us of work threads do not pay.
@@ -210,6 +220,57 @@ cdef int isa_index(str name) except -1:
     raise ValueError(f"unknown instruction set {name!r}")
 
 
+def measure_peak(str isa, str kind, double seconds=0.05):
+    """Measure how many floating-point operations (two a multiply-add) one thread can do in a second, at best.
+
+    Parameters
+    ----------
+    isa : str
+        The instruction set's name; it must run here.
+    kind : str
+        The arithmetic: 'f32' or 'f64'.
+    seconds : float
+        How long to measure, about.
+
+    Returns
+    -------
+    float
+        Operations a second, of the best of about ten equal pieces of that time.
+    """
+    cdef int index = isa_index(isa)
+    if not fc_isas[index].runs_here():
+        raise ValueError(f"instruction set {isa!r} does not run on this processor")
+    if kind not in ("f32", "f64"):
+        raise ValueError(f"kind must be 'f32' or 'f64', got {kind!r}")
+    cdef const fc_peak *peak = fc_peak_of(index, FC_F32 if kind == "f32" else FC_F64)
+    cdef double[_PEAK_MAX_SUMS] sums  # room for either type
+    cdef double[2] factors
+    cdef int64_t steps = 64
+    cdef double best = 0, total = 0, took
+    cdef int i
+    if kind == "f32":
+        for i in range(2):
+            (<float *>factors)[i] = 0.5
+        for i in range(peak.sums):
+            (<float *>sums)[i] = 1
+    else:
+        for i in range(2):
+            factors[i] = 0.5
+        for i in range(peak.sums):
+            sums[i] = 1
+    while total < seconds:
+        begin = perf_counter()
+        with nogil:
+            peak.run(steps, factors, sums)
+        took = perf_counter() - begin
+        if took < seconds / 10:
+            steps *= 2
+        else:
+            best = max(best, 2.0 * peak.sums * steps / took)
+            total += took
+    return best
+
+
 cdef class Plan:
     """One decision of the planner: which algorithm computes a problem with which instruction set, and in which tasks.
 
@@ -248,6 +309,7 @@ cdef class Plan:
         problem.padding_mode = <fc_padding_mode>padding_mode
         problem.dtype = {"f32": FC_F32, "f64": FC_F64, "i64": FC_I64}[kind]
         problem.bias = bias
+        problem.channels_last = x_axes[1] == max(x_axes)
         self.macs = (<double>problem.n * problem.oc * problem.oh * problem.ow
                      * (problem.ic // problem.groups) * problem.kh * problem.kw)
         self.flip = flip

@@ -1,5 +1,7 @@
 """Options of the suite, and the backends that every instruction set of this machine makes."""
 
+import numpy as np
+
 import fastconv
 from fastconv import _kernels
 from fastconv.backends.cpu import CpuBackend
@@ -30,5 +32,13 @@ def pytest_generate_tests(metafunc):
     if "isa_backend" in metafunc.fixturenames:
         metafunc.parametrize("isa_backend", isa_backends())
     if "variant" in metafunc.fixturenames:
-        rows = _kernels.algorithms()
-        metafunc.parametrize("variant", [name for name, family in rows.items() if family == "direct"])
+        metafunc.parametrize("variant", rows_for(groups=1))
+    if "depthwise_variant" in metafunc.fixturenames:
+        metafunc.parametrize("depthwise_variant", rows_for(groups=2))
+
+
+def rows_for(groups):
+    """Rows of the direct family that compute two channels in so many groups."""
+    x, weight = np.ones((1, 2, 8, 8), "f4"), np.ones((2, 2 // groups, 3, 3), "f4")
+    rows = [name for name, family in _kernels.algorithms().items() if family == "direct"]
+    return [name for name in rows if fastconv.explain(x, weight, groups=groups, algorithm=name).backend]

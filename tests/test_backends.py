@@ -161,7 +161,8 @@ def test_backend_of_the_wrong_kind(table, backend):
 
 def test_unknown_algorithm_names_those_there_are(table):
     with pytest.raises(
-        ValueError, match="algorithm must be one of auto, direct, strip, gather with backend 'cpu', got 'dirct'"
+        ValueError,
+        match="algorithm must be one of auto, direct, depthwise, strip, gather with backend 'cpu', got 'dirct'",
     ):
         conv2d(IMAGE, KERNEL, algorithm="dirct")
 

@@ -153,13 +153,34 @@ def test_remainders_are_exact(sweep, kind, isa_backend, variant):
         np.testing.assert_array_equal(got, want, err_msg=f"x {x.shape}, weight {weight.shape}")
 
 
-def test_depthwise_with_multiplier_is_exact(isa_backend, variant):
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("kind", ["f4", "f8", "i8"])
+def test_depthwise_is_exact(kind, layout, isa_backend, depthwise_variant):
+    """Every number of channels up to past two blocks, of outputs past two tiles, multipliers, strides, dilations."""
     rng = np.random.default_rng(0)
-    for c, m, w in itertools.product((1, 2, 5, 16, 33, 80), (1, 2, 3), (1, 4, 7, 8)):
-        x = rng.integers(-8, 9, (1, c, 7, w)).astype("f4")
-        weight = rng.integers(-8, 9, (c * m, 1, 5, 5)).astype("f4")
-        got = conv2d(x, weight, stride=2, padding=2, groups=c, backend=isa_backend, algorithm=variant)
-        np.testing.assert_array_equal(got, conv2d(x, weight, stride=2, padding=2, groups=c, backend="reference"))
+    most = 2 * 64 + 3 if kind == "f4" else 40
+    cases = [(c, 1, 5, 3, {"padding": 1}) for c in range(1, most, 1 if kind == "f4" else 3)]
+    cases += [
+        (c, m, w, 5, {"stride": 2, "padding": 2}) for c in (1, 2, 5, 33, 80) for m in (1, 2, 3) for w in (1, 4, 7)
+    ]
+    cases += [(70, 1, w, 3, {"dilation": (1, 2)}) for w in range(5, 16)]
+    cases += [(64, 1, 9, k, {"padding": ((1, 0), (0, 2)), "padding_mode": "wrap"}) for k in (1, 2, 4, 7)]
+    for c, m, w, k, options in cases:
+        x, weight = rng.integers(-8, 9, (2, c, 7, w)).astype(kind), rng.integers(-8, 9, (c * m, 1, k, k)).astype(kind)
+        bias = rng.integers(-99, 99, c * m).astype(kind)
+        want = conv2d(x, weight, bias, **options, groups=c, backend="reference")
+        if layout == "NHWC":
+            x, weight = (
+                np.ascontiguousarray(x.transpose(0, 2, 3, 1)),
+                np.ascontiguousarray(weight.transpose(2, 3, 1, 0)),
+            )
+            want = want.transpose(0, 2, 3, 1)
+        options = options | {"groups": c, "data_format": layout, "backend": isa_backend, "algorithm": depthwise_variant}
+        if m > 1 and depthwise_variant == "depthwise":
+            with pytest.raises(fastconv.BackendUnsupportedError, match="one output channel a group"):
+                conv2d(x, weight, bias, **options)
+            continue
+        np.testing.assert_array_equal(conv2d(x, weight, bias, **options), want, err_msg=f"{c} {m} {w} {k} {options}")
 
 
 def test_integers_are_exact_at_their_limits():
@@ -290,14 +311,20 @@ def test_rows_of_the_direct_family_have_the_same_bits_whatever_they_are_fed():
         ((1, 1, 200, 300), (1, 1, 5, 5), {"padding": "same", "padding_mode": "reflect"}),
         ((1, 24, 10, 11), (48, 1, 3, 3), {"groups": 24, "padding": 1, "padding_mode": "wrap"}),
         ((1, 500, 7, 7), (400, 500, 1, 1), {}),
+        ((2, 70, 9, 11), (70, 1, 3, 3), {"groups": 70, "padding": 1}),
+        ((1, 64, 9, 11), (64, 1, 3, 3), {"groups": 64}),
     ]
     for x_shape, weight_shape, options in shapes:
         for kind in ("f4", "f8", "i8"):
             x, weight = ((99 * rng.standard_normal(shape)).astype(kind) for shape in (x_shape, weight_shape))
             bias = (99 * rng.standard_normal(len(weight))).astype(kind)
             results = {}
-            for name in _kernels.algorithms():
+            for name in (*_kernels.algorithms(), "direct", "auto"):
+                if not fastconv.explain(x, weight, bias, **options, algorithm=name).backend:
+                    assert name == "depthwise"
+                    continue
                 for threads in (1, 3):
                     y = conv2d(x, weight, bias, **options, algorithm=name, num_threads=threads)
                     results[name, threads] = y.tobytes()
+            assert len(results) >= 8
             assert len(set(results.values())) == 1, (x_shape, weight_shape, options, kind)

@@ -43,6 +43,7 @@ CEILINGS = {  # lines: over it, simplify or split
     "csrc/fastconv.h": 250,
     "csrc/simd/*.h": 70,
     "csrc/algorithms/*.c": 400,
+    "_bench/*.py": 250,
     "backends/cpu.py": 200,
     "backends/reference.py": 120,
 }
@@ -72,10 +73,12 @@ def imports(path):
     return found
 
 
+OUTER = ["testing", "_cli", "_bench"]  # folders that use the public API
+
 SOURCES = {
     module_name(path): path
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.parent.name not in ("testing", "_cli") and path.name != "__main__.py" and path != PACKAGE / "__init__.py"
+    if path.parent.name not in OUTER and path.name != "__main__.py" and path != PACKAGE / "__init__.py"
 }
 
 
@@ -85,7 +88,7 @@ def test_imports(name):
     assert imports(SOURCES[name]) <= MAY_IMPORT[name]
 
 
-@pytest.mark.parametrize("folder", ["testing", "_cli"])
+@pytest.mark.parametrize("folder", OUTER)
 def test_outer_parts_use_the_public_api_alone(folder):
     for path in (PACKAGE / folder).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -140,8 +143,8 @@ def test_algorithms_do_not_know_each_other_and_are_all_in_the_table():
     assert set(table) == stems
     assert table == list(_kernels.algorithms())
     for stem in stems:
-        others = stems - {stem}
-        assert not others & set(re.findall(r"\w+", C_SOURCES[f"algorithms/{stem}.c"]))
+        for other in stems - {stem}:
+            assert not re.search(rf"fc_algorithm_{other}\b|algorithms/{other}\b", C_SOURCES[f"algorithms/{stem}.c"])
 
 
 def test_instruction_sets_are_all_in_the_table():

@@ -26,6 +26,7 @@ typedef struct {
     fc_padding_mode padding_mode;
     fc_dtype dtype;
     int bias;
+    int channels_last; /* C stands last in x and the result: for the choice alone, since strides tell the truth */
 } fc_problem;
 
 /* What a problem may ask beyond a plain dense convolution. A row of the algorithm table states which of these it can
@@ -67,6 +68,20 @@ typedef struct {
     fc_store_fn store;
 } fc_tile;
 
+/* A microkernel for depthwise kernels, a block of channels side by side:
+ *
+ *   y[i * y_step][j] = sum over s < steps of x[i * x_step + xoff[s]][j] * w[s * channels + j], + bias[j]
+ *
+ * for i < pixels and j < channels; steps and offsets in bytes. `w` and `bias` are dense; `bias` may be NULL. Each output
+ * is one chain in the order of s. */
+typedef void (*fc_channels_fn)(int64_t steps, const char *x, int64_t x_step, const int64_t *xoff, const void *w,
+                               const void *bias, char *y, int64_t y_step);
+
+typedef struct {
+    int channels;          /* in a block */
+    fc_channels_fn run[5]; /* by pixels, 1 to 4 */
+} fc_channels;
+
 /* One row of the instruction set table (simd/foreach.h). */
 typedef struct {
     const char *name;
@@ -78,6 +93,22 @@ int fc_isa_count(void);
 
 /* The register tiles of one instruction set (an index into fc_isas) and one arithmetic. */
 const fc_tile *fc_tile_of(int isa, fc_dtype dtype);
+
+/* The processor's own speed, to measure kernels by: sums[i] = factors[0] * factors[1] + sums[i], `steps` times. All
+ * sums stay in registers and the loop touches no memory. Leaf. */
+typedef void (*fc_peak_fn)(int64_t steps, const void *factors, void *sums);
+
+enum { FC_PEAK_MAX_SUMS = 512 };
+
+typedef struct {
+    int sums; /* how many, that is multiply-adds of one step */
+    fc_peak_fn run;
+} fc_peak;
+
+/* The peak loop of one instruction set and one arithmetic; NULL for integers. */
+const fc_peak *fc_peak_of(int isa, fc_dtype dtype);
+
+const fc_channels *fc_channels_of(int isa, fc_dtype dtype);
 
 /* An array in the canonical order of its axes (n, c, h, w; weight: o, i, h, w), with strides in bytes. */
 typedef struct {

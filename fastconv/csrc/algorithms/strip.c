@@ -83,24 +83,28 @@ static const char *reject(const fc_problem *p)
     return NULL;
 }
 
+/* Estimated cycles to move a vector of pixels in or out: one element at a time where channels lie between them. */
+static double move_cost(const fc_problem *p, const fc_tile *tile)
+{
+    return p->channels_last && p->ic == p->groups ? COPY_VECTOR * tile->lanes : COPY_VECTOR;
+}
+
 static double copied(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
 {
     const layout l = lay_out(p, out_rows);
-    const double vectors = (double)ceil_div(l.pitch, tile->lanes) * COPY_VECTOR + COPY_ROW;
+    const double vectors = (double)ceil_div(l.pitch, tile->lanes) * move_cost(p, tile) + COPY_ROW;
     return (double)(p->ic / p->groups) * (double)l.phases * (double)l.rows * vectors;
 }
 
 static double multiplied(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
 {
     const double vectors = (double)ceil_div((out_rows - 1) * lay_out(p, 1).pitch + p->ow, tile->lanes);
-    return vectors * (double)(p->oc / p->groups) * ((double)chain_length(p) + COPY_VECTOR);
+    return vectors * (double)(p->oc / p->groups) * ((double)chain_length(p) + move_cost(p, tile));
 }
 
-/* Estimated cycles of one image and group with blocks of so many output rows. */
 static double block_cost(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
 {
-    const double blocks = (double)ceil_div(p->oh, out_rows);
-    return blocks * (copied(p, tile, out_rows) + multiplied(p, tile, out_rows));
+    return (double)ceil_div(p->oh, out_rows) * (copied(p, tile, out_rows) + multiplied(p, tile, out_rows));
 }
 
 /* The height of a task: the cheapest that fits the strip and leaves enough tasks, if one does. */

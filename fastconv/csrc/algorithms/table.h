@@ -1,5 +1,6 @@
 /* THE ALGORITHM TABLE: one row and one file each. A row's file defines `const fc_algorithm fc_algorithm_NAME`.
  * Of equal costs the earlier row wins. */
 
+FC_ALGORITHM(depthwise)
 FC_ALGORITHM(strip)
 FC_ALGORITHM(gather)
