@@ -21,7 +21,7 @@ from ._explain import Explanation
 from ._problem import Problem
 from ._show_config import show_config
 from ._version import __version__
-from .backends import Backend, BackendSpec, Plan, backends, register_backend
+from .backends import Backend, BackendPlan, BackendSpec, backends, register_backend
 from .backends._selection import set_default_backend, use_backend
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "BackendError",
     "BackendLoadError",
     "BackendNotFoundError",
+    "BackendPlan",
     "BackendResultError",
     "BackendSpec",
     "BackendUnavailableError",
@@ -37,7 +38,6 @@ __all__ = [
     "BackendVersionError",
     "ConfigError",
     "Explanation",
-    "Plan",
     "Problem",
     "__version__",
     "backends",

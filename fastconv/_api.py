@@ -11,14 +11,14 @@ from ._arguments import check_num_threads
 from ._errors import BackendResultError
 from ._explain import Explanation
 from ._problem import Problem, check_array, check_out, check_shape
-from .backends import Plan, choose
+from .backends import BackendPlan, choose
 from .backends._selection import is_default, selection
 
 Array = np.ndarray[Any, Any]
 
 PLANS = 256  # plans that are kept; the oldest goes when there is one more
 
-_plans: dict[tuple[str, Problem], Plan] = {}
+_plans: dict[tuple[str, Problem], BackendPlan] = {}
 _calls: Any = None  # the default backend's own memory of whole calls, once it has computed one
 _plans_lock = threading.Lock()
 
@@ -270,7 +270,7 @@ def _arrays(x: Any, weight: Any, bias: Any) -> tuple[Array, Array, Array | None]
     return check_array("x", x), check_array("weight", weight), None if bias is None else check_array("bias", bias)
 
 
-def _plan(names: tuple[str, ...], problem: Problem) -> tuple[str, Plan]:
+def _plan(names: tuple[str, ...], problem: Problem) -> tuple[str, BackendPlan]:
     """The plan of a problem from the first backend that takes it. Plans are kept by backend and problem."""
     for name in names[:1]:
         plan = _plans.get((name, problem))

@@ -28,7 +28,7 @@ from .._problem import Problem
 API = 1  # version of the protocol below; a spec states the one it was written for
 
 
-class Plan(Protocol):
+class BackendPlan(Protocol):
     """One problem, ready to run any number of times, from any thread."""
 
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any, num_threads: int) -> Any:
@@ -46,7 +46,7 @@ class Backend(Protocol):
     def reject(self, problem: Problem) -> str | None:
         """Return None if the problem can be computed, or why not, as a sentence. Looks at no array."""
 
-    def plan(self, problem: Problem) -> Plan:
+    def plan(self, problem: Problem) -> BackendPlan:
         """Return the plan of a problem that was not rejected."""
 
 
