@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import _config
-from ._cli import UserError, demo, info
+from ._cli import UserError, bench, demo, info
 from ._cli import filter as filter_
 from ._errors import BackendError
 from ._version import __version__
@@ -17,7 +17,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = {"info": info, "demo": demo, "filter": filter_}
+COMMANDS = {"info": info, "demo": demo, "filter": filter_, "bench": bench}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -309,7 +309,7 @@ cdef class Plan:
         problem.padding_mode = <fc_padding_mode>padding_mode
         problem.dtype = {"f32": FC_F32, "f64": FC_F64, "i64": FC_I64}[kind]
         problem.bias = bias
-        problem.channels_last = x_axes[1] == max(x_axes)
+        problem.channels_last = x_axes[1] == max(x_axes) and (problem.ic > 1 or problem.oc > 1)
         self.macs = (<double>problem.n * problem.oc * problem.oh * problem.ow
                      * (problem.ic // problem.groups) * problem.kh * problem.kw)
         self.flip = flip

@@ -23,7 +23,7 @@ class UserError(Exception):
         self.status = status
 
 
-# Import name → name on the package index, of what the `demo` extra installs.
+# Import name → name on the package index, of what the extras install.
 EXTRA = {
     "matplotlib": "matplotlib",
     "PIL": "pillow",
@@ -33,14 +33,14 @@ EXTRA = {
 }
 
 
-def require(*modules: str) -> None:
-    """Raise `UserError` unless these modules of the `demo` extra can be imported."""
+def require(*modules: str, extra: str = "demo") -> None:
+    """Raise `UserError` unless these modules of an extra can be imported."""
     for module in modules:
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise UserError(
                 f"this command needs {EXTRA[module]}, which can't be imported ({error}); install it with "
-                "pip install 'fastconv[demo]'.",
+                f"pip install 'fastconv[{extra}]'.",
                 status=1,
             ) from error

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import filters
 from .._api import conv2d
-from . import UserError, require
+from . import UserError, files, require
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
     from . import images
 
-    images.check_output(args.output, set(Image.registered_extensions()))
+    files.check_output(args.output, set(Image.registered_extensions()))
     picture = images.read(args.image)
     x = np.moveaxis(picture.pixels, 2, 0)[:, None]  # the colours are the batch: one kernel serves them all
     for kernel in kernels:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from .._api import conv2d
 from .._show_config import show_config
-from . import UserError, figure, images, layers
+from . import UserError, figure, files, images, layers
 from .figure import Section, Tile
 from .steps import Step, Timed
 from .steps import run as run_step
@@ -63,7 +63,7 @@ class Runner:
 
 def tell(image: Path | None, output: Path) -> None:
     """Run the demonstration."""
-    images.check_output(output, figure.SUFFIXES)
+    files.check_output(output, figure.SUFFIXES)
     photo = read(image)
     # A pipe or a file has no width that the table must fit in.
     console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
@@ -74,7 +74,7 @@ def tell(image: Path | None, output: Path) -> None:
         sections = [filters(photo, runner), flips(photo, runner), *stack(photo, runner)]
     console.print(table(runner.timed), soft_wrap=False)
     console.print(FOOTNOTE.format(threads=show_config()["threads"]["count"]))
-    images.store(output, figure.draw(photo.pixels, photo.detail, sections, output.suffix))
+    files.store(output, figure.draw(photo.pixels, photo.detail, sections, output.suffix))
     console.print(f"wrote {output}")
     wrong = [timed.step.title for timed in runner.timed if not timed.agrees]
     if wrong:
