@@ -1,6 +1,6 @@
 """Options of the suite, and the backends that every instruction set of this machine makes."""
 
-import numpy as np
+import pytest
 
 import fastconv
 from fastconv import _kernels
@@ -32,13 +32,22 @@ def pytest_generate_tests(metafunc):
     if "isa_backend" in metafunc.fixturenames:
         metafunc.parametrize("isa_backend", isa_backends())
     if "variant" in metafunc.fixturenames:
-        metafunc.parametrize("variant", rows_for(groups=1))
-    if "depthwise_variant" in metafunc.fixturenames:
-        metafunc.parametrize("depthwise_variant", rows_for(groups=2))
+        rows = [name for name, family in _kernels.algorithms().items() if family == "direct"]
+        metafunc.parametrize("variant", rows)
 
 
-def rows_for(groups):
-    """Rows of the direct family that compute two channels in so many groups."""
-    x, weight = np.ones((1, 2, 8, 8), "f4"), np.ones((2, 2 // groups, 3, 3), "f4")
-    rows = [name for name, family in _kernels.algorithms().items() if family == "direct"]
-    return [name for name in rows if fastconv.explain(x, weight, groups=groups, algorithm=name).backend]
+GENERAL = {"gather", "strip"}  # rows that must take every problem of the tests; others may decline what is not theirs
+
+
+@pytest.fixture
+def conv2d_by():
+    """A conv2d that computes with one row of the algorithm table, or returns None if the row declines the problem."""
+
+    def conv2d_by(row, *arguments, **options):
+        try:
+            return fastconv.conv2d(*arguments, **options, algorithm=row)
+        except fastconv.BackendUnsupportedError:
+            assert row not in GENERAL
+            return None
+
+    return conv2d_by
