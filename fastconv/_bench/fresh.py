@@ -40,7 +40,7 @@ def measure(case: Case, names: list[str]) -> dict[str, dict[str, Any]]:
 def first_call(case: Case, name: str) -> dict[str, Any]:
     """Ask a new process: once, since only once is it new."""
     arguments = json.dumps([name, PEERS[name].modules[0], case])
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - this interpreter, on our own text
         [sys.executable, "-P", "-c", CHILD, arguments], capture_output=True, text=True, check=False
     )
     if done.returncode:
