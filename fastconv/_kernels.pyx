@@ -106,12 +106,16 @@ cdef extern from "fastconv.h" nogil:
         fc_array y
         const char *bias
         int64_t bias_stride
+        char *packed
         fc_fill fill
+
+    ctypedef struct fc_plan
 
     ctypedef struct fc_algorithm:
         const char *name
         const char *family
         double (*cost)(const fc_problem *problem, const fc_tile *tile) noexcept
+        void (*pack)(const fc_plan *plan, const fc_operands *operands, int64_t part) noexcept nogil
 
     ctypedef struct fc_plan:
         fc_problem problem
@@ -121,6 +125,9 @@ cdef extern from "fastconv.h" nogil:
         int64_t n_tasks
         double task_macs
         int64_t scratch_bytes
+        int64_t packed_bytes
+        int64_t n_packs
+        bint packs_apart
 
     const fc_isa *fc_isas
     int fc_isa_count()
@@ -269,6 +276,38 @@ def measure_peak(str isa, str kind, double seconds=0.05):
             best = max(best, 2.0 * peak.sums * steps / took)
             total += took
     return best
+
+
+# Memory that a call needs while it runs. The last is kept for the next call, up to a limit: a page that the system has
+# to grant anew costs 0.25 us or more, as much as packing its 4 KiB of weights four times.
+cdef struct slab:
+    void *data
+    int64_t bytes
+
+cdef int64_t SPARE_BYTES = 32 << 20
+cdef slab spare = slab(NULL, 0)
+
+
+cdef bint take_slab(slab *memory, int64_t need) noexcept:
+    """The spare memory if it is enough, or new; needs the GIL."""
+    global spare
+    memory[0] = spare
+    spare.data = NULL
+    spare.bytes = 0
+    if memory.bytes >= need:
+        return True
+    free(memory.data)
+    memory.data = malloc(<size_t>need)
+    memory.bytes = need
+    return memory.data is not NULL
+
+
+cdef void give_slab(slab memory) noexcept:
+    """Keep it if it is the largest; needs the GIL."""
+    global spare
+    if spare.bytes < memory.bytes <= SPARE_BYTES:
+        memory, spare = spare, memory
+    free(memory.data)
 
 
 cdef class Plan:
@@ -422,21 +461,27 @@ cdef class Plan:
 
         cdef const char *why = NULL
         cdef int count = self.choose_threads(num_threads, &why)
-        cdef void *slab = malloc(<size_t>(count * self.plan.scratch_bytes + 64))
-        if slab is NULL:
-            raise MemoryError(f"no memory for {count} x {self.plan.scratch_bytes} bytes of scratch.")
-        cdef char *scratch = <char *>((<uintptr_t>slab + 63) & ~<uintptr_t>63)
+        cdef slab memory
+        cdef int64_t packed_bytes = self.plan.packed_bytes if self.plan.packs_apart else 0
+        if not take_slab(&memory, count * self.plan.scratch_bytes + packed_bytes + 64):
+            raise MemoryError(f"no memory for {count} x {self.plan.scratch_bytes} bytes of scratch and "
+                              f"{packed_bytes} of packed weights.")
+        cdef char *scratch = <char *>((<uintptr_t>memory.data + 63) & ~<uintptr_t>63)
+        operands.packed = scratch + count * self.plan.scratch_bytes if packed_bytes else NULL
         cdef int64_t step = max(<int64_t>min(SIGNAL_MACS * count / self.plan.task_macs, 1e9), <int64_t>count)
         cdef int64_t begin = 0, end
         try:
+            if packed_bytes:
+                with nogil:
+                    run_parts(&self.plan, &operands, 0, self.plan.n_packs, NULL, count)
             while begin < self.plan.n_tasks:
                 end = min(begin + step, self.plan.n_tasks)
                 with nogil:
-                    run_tasks(&self.plan, &operands, begin, end, scratch, count)
+                    run_parts(&self.plan, &operands, begin, end, scratch, count)
                 PyErr_CheckSignals()
                 begin = end
         finally:
-            free(slab)
+            give_slab(memory)
         return 0
 
     cdef int read(self, str name, cnp.ndarray array, int *axes, int64_t *shape, fc_array *view) except -1:
@@ -465,15 +510,24 @@ cdef class Plan:
         return 0
 
 
-cdef void run_tasks(const fc_plan *plan, const fc_operands *operands, int64_t begin, int64_t end, char *scratch,
+cdef void run_parts(const fc_plan *plan, const fc_operands *operands, int64_t begin, int64_t end, char *scratch,
                     int count) noexcept nogil:
-    cdef int64_t task
+    """Tasks begin to end; parts of packing the weights where there is no scratch memory."""
+    cdef int64_t part
     if count == 1:
-        for task in range(begin, end):
-            fc_run_task(plan, operands, task, scratch)
+        for part in range(begin, end):
+            run_part(plan, operands, part, scratch, 0)
     else:
-        for task in prange(begin, end, schedule="dynamic", num_threads=count):
-            fc_run_task(plan, operands, task, scratch + threadid() * plan.scratch_bytes)
+        for part in prange(begin, end, schedule="dynamic", num_threads=count):
+            run_part(plan, operands, part, scratch, threadid())
+
+
+cdef void run_part(const fc_plan *plan, const fc_operands *operands, int64_t part, char *scratch,
+                   int thread) noexcept nogil:
+    if scratch is NULL:
+        plan.algorithm.pack(plan, operands, part)
+    else:
+        fc_run_task(plan, operands, part, scratch + thread * plan.scratch_bytes)
 
 
 cdef class CallCache:

@@ -42,16 +42,28 @@ enum {
     FC_CAN_I64 = 1 << 7,
 };
 
-/* A microkernel of the register tile: `rows` output channels by `columns` output pixels.
+/* Where the sums of a register tile come from and go to. The vectors of a row lie side by side; steps from row to row in
+ * bytes. */
+typedef struct {
+    const void *from; /* sums to go on with, or NULL to begin at +0 */
+    int64_t from_step;
+    void *to; /* may be `from` */
+    int64_t to_step;
+    const void *row_bias; /* one element a row, added to all of it at the end, or NULL; */
+    int64_t row_bias_step;
+    const void *column_bias; /* one element a column, likewise; not both */
+} fc_tile_ends;
+
+/* A microkernel of the register tile: `rows` by `columns` outputs.
  *
- *   c[i * columns + j] = sum over s < steps of a[i * as + aoff[s]] * b[boff[s] + j], for i < rows and j < columns
+ *   to[i][j] = from[i][j] + sum over s < steps of a[i * as + aoff[s]] * b[boff[s] + j], + bias
  *
- * `a` and `b` are byte pointers, all strides and offsets are in bytes, so weights and pixels are read where they lie;
- * the offsets say how. Each output is one chain of fused multiply-adds in the order of s. `c` is a dense tile, aligned
- * to 64 bytes; it is read if and only if `resume` is set, which goes on with the chains that a former call left there.
- * Leaf: no call, no allocation, no branch on data. */
+ * for i < rows and j < columns. `a` and `b` are byte pointers, all strides and offsets are in bytes, so weights and pixels
+ * are read where they lie; the offsets say how. Columns are pixels where `a` is the weights, and output channels where it
+ * is the pixels. Each output is one chain of fused multiply-adds in the order of s. Leaf: no call, no allocation, no
+ * branch on data. */
 typedef void (*fc_tile_fn)(int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b,
-                           const int64_t *boff, void *c, int resume);
+                           const int64_t *boff, const fc_tile_ends *ends);
 
 /* to[j] = from[j] + *bias, or from[j] where bias is NULL, for j < count: finished sums to a row of the result. */
 typedef void (*fc_store_fn)(void *to, const void *from, int64_t count, const void *bias);
@@ -59,9 +71,9 @@ typedef void (*fc_store_fn)(void *to, const void *from, int64_t count, const voi
 enum { FC_TILE_MAX_ROWS = 6, FC_TILE_MAX_VECS = 16, FC_TILE_MAX_COLUMNS = 64 };
 
 typedef struct {
-    int rows;    /* most output channels in a tile */
-    int vecs;    /* most vectors of output pixels in a tile */
-    int lanes;   /* output pixels in a vector */
+    int rows;    /* most rows in a tile */
+    int vecs;    /* most vectors in a row */
+    int lanes;   /* elements in a vector */
     int columns; /* vecs * lanes */
     int wide;    /* most vectors in a tile of one row */
     fc_tile_fn run[FC_TILE_MAX_VECS + 1][FC_TILE_MAX_ROWS + 1]; /* by vectors and rows, both from 1 */
@@ -121,6 +133,7 @@ typedef struct {
     fc_array x, weight, y;
     const char *bias; /* NULL without one */
     int64_t bias_stride;
+    char *packed; /* what the algorithm made of the weights, or NULL: see fc_plan.packs_apart */
     union {
         float f32;
         double f64;
@@ -142,6 +155,9 @@ typedef struct {
     int64_t n_tasks;
     double task_macs;      /* multiply-accumulates of one task, at most; a double, since a product may pass 2^63 */
     int64_t scratch_bytes; /* of one thread, aligned to 64 */
+    int64_t packed_bytes;  /* of the weights as the algorithm wants them; 0 where it reads them as they lie */
+    int64_t n_packs;       /* independent parts of packing them */
+    int packs_apart;       /* 1 where a call packs them before its tasks begin; 0 where tasks can do without */
 } fc_plan;
 
 /* One row of the algorithm table (algorithms/table.h). */
@@ -153,6 +169,7 @@ struct fc_algorithm {
     double (*cost)(const fc_problem *problem, const fc_tile *tile);            /* estimated FMA cycles of one thread */
     void (*prepare)(fc_plan *plan);                                            /* fills in tasks and scratch */
     void (*run_task)(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch);
+    void (*pack)(const fc_plan *plan, const fc_operands *operands, int64_t part); /* NULL where plans have packed_bytes 0 */
 };
 
 extern const fc_algorithm *const fc_algorithms[]; /* in the order of the table, ended by NULL */

@@ -42,15 +42,16 @@ void fc_transpose(char *to, int64_t to_step, const char *from, int64_t from_step
                   int64_t size)
 {
     const int64_t block = 16 / size, whole_rows = rows / block * block, whole_columns = columns / block * block;
-    for (int64_t i = 0; i < whole_rows; i += block)
-        for (int64_t j = 0; j < whole_columns; j += block) {
-            char *t = to + j * to_step + i * size;
-            const char *f = from + i * from_step + j * size;
-            if (size == 4)
-                transpose_4x4(t, to_step, f, from_step);
-            else
-                transpose_2x2(t, to_step, f, from_step);
-        }
+    for (int64_t j0 = 0; j0 < whole_columns; j0 += 64 / size) /* a cache line of each row, down all rows */
+        for (int64_t i = 0; i < whole_rows; i += block)
+            for (int64_t j = j0; j < whole_columns && j < j0 + 64 / size; j += block) {
+                char *t = to + j * to_step + i * size;
+                const char *f = from + i * from_step + j * size;
+                if (size == 4)
+                    transpose_4x4(t, to_step, f, from_step);
+                else
+                    transpose_2x2(t, to_step, f, from_step);
+            }
     if (size == 4) {
         move_scattered(to + whole_rows * 4, to_step, from + whole_rows * from_step, from_step, rows - whole_rows, columns,
                        4);

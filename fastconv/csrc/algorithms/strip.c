@@ -345,10 +345,13 @@ static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t 
                 const int tail = c + FC_CHANNEL_BLOCK > igc;
                 const char *w = weight->data + oc * as + c * weight->stride[1];
                 const char *b = pixels + (c - c0) * channel_bytes + q * size;
-                for (int64_t o = 0; o < oc_count; o += tile->rows)
+                for (int64_t o = 0; o < oc_count; o += tile->rows) {
+                    char *at = kept + o * columns * size;
+                    const fc_tile_ends ends = {
+                        .from = c ? at : NULL, .from_step = columns * size, .to = at, .to_step = columns * size};
                     tile->run[vecs][least(tile->rows, oc_count - o)](steps[tail], w + o * as, as, tables[2 * tail], b,
-                                                                     tables[2 * tail + 1], kept + o * columns * size,
-                                                                     c > 0);
+                                                                     tables[2 * tail + 1], &ends);
+                }
             }
             if (c1 == igc)
                 store(plan, operands, y, l->pitch, q, begin, end, oc, oc_count, columns, kept);

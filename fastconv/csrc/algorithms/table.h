@@ -2,5 +2,6 @@
  * Of equal costs the earlier row wins. */
 
 FC_ALGORITHM(depthwise)
+FC_ALGORITHM(panel)
 FC_ALGORITHM(strip)
 FC_ALGORITHM(gather)

@@ -7,65 +7,105 @@
 #define FC_NAME FC_PASTE3(tile, FC_T, FC_ISA)
 #define FC_ELEMENT V(ELEMENT)
 
+/* Vector j of row i. */
+static inline __attribute__((always_inline)) FC_ELEMENT *FC_PASTE2(FC_NAME, at)(void *base, int64_t step, int i, int j)
+{
+    return (FC_ELEMENT *)((char *)base + i * step) + j * V(LANES);
+}
+
 static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
     const int rows, const int vecs, int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b,
-    const int64_t *boff, void *c, int resume)
+    const int64_t *boff, const fc_tile_ends *ends)
 {
-    FC_ELEMENT *out = c;
     V(VEC) acc[V(ROWS)][V(VECS)];
     FC_UNROLL
     for (int i = 0; i < rows; i++)
         FC_UNROLL
         for (int j = 0; j < vecs; j++)
-            acc[i][j] = resume ? V(LOAD)(out + (i * vecs + j) * V(LANES)) : V(ZERO)();
+            acc[i][j] = V(ZERO)();
+    if (ends->from)
+        FC_UNROLL
+        for (int i = 0; i < rows; i++)
+            FC_UNROLL
+            for (int j = 0; j < vecs; j++)
+                acc[i][j] = V(LOAD)(FC_PASTE2(FC_NAME, at)((void *)ends->from, ends->from_step, i, j));
 
     FC_ROLLED
     for (int64_t s = 0; s < steps; s++) {
-        const char *weights = a + aoff[s];
-        const FC_ELEMENT *pixels = (const FC_ELEMENT *)(b + boff[s]);
+        const char *rows_at = a + aoff[s];
+        const FC_ELEMENT *columns_at = (const FC_ELEMENT *)(b + boff[s]);
         V(VEC) p[V(VECS)];
         FC_UNROLL
         for (int j = 0; j < vecs; j++)
-            p[j] = V(LOAD)(pixels + j * V(LANES));
+            p[j] = V(LOAD)(columns_at + j * V(LANES));
         FC_UNROLL
         for (int i = 0; i < rows; i++) {
-            const V(VEC) w = V(SPLAT)((const FC_ELEMENT *)(weights + i * as));
+            const V(VEC) w = V(SPLAT)((const FC_ELEMENT *)(rows_at + i * as));
             FC_UNROLL
             for (int j = 0; j < vecs; j++)
                 acc[i][j] = V(FMA)(w, p[j], acc[i][j]);
         }
     }
 
+    const FC_ELEMENT one = 1;
+    if (ends->row_bias) /* 1 * sum + bias is the sum, rounded once */
+        FC_UNROLL
+        for (int i = 0; i < rows; i++) {
+            const V(VEC) bias = V(SPLAT)((const FC_ELEMENT *)((const char *)ends->row_bias + i * ends->row_bias_step));
+            FC_UNROLL
+            for (int j = 0; j < vecs; j++)
+                acc[i][j] = V(FMA)(V(SPLAT)(&one), acc[i][j], bias);
+        }
+    if (ends->column_bias)
+        FC_UNROLL
+        for (int j = 0; j < vecs; j++) {
+            const V(VEC) bias = V(LOAD)((const FC_ELEMENT *)ends->column_bias + j * V(LANES));
+            FC_UNROLL
+            for (int i = 0; i < rows; i++)
+                acc[i][j] = V(FMA)(V(SPLAT)(&one), acc[i][j], bias);
+        }
     FC_UNROLL
     for (int i = 0; i < rows; i++)
         FC_UNROLL
         for (int j = 0; j < vecs; j++)
-            V(STORE)(out + (i * vecs + j) * V(LANES), acc[i][j]);
+            V(STORE)(FC_PASTE2(FC_NAME, at)(ends->to, ends->to_step, i, j), acc[i][j]);
 }
 
-/* One row of many vectors: pixels are used once, so as memory operands they need no register. */
+/* One row of many vectors: those of `b` are used once, so as memory operands they need no register. */
 static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, row)(const int vecs, int64_t steps, const char *a,
                                                                           const int64_t *aoff, const char *b,
-                                                                          const int64_t *boff, void *c, int resume)
+                                                                          const int64_t *boff, const fc_tile_ends *ends)
 {
-    FC_ELEMENT *out = c;
     V(VEC) acc[V(WIDE)];
     FC_UNROLL
     for (int j = 0; j < vecs; j++)
-        acc[j] = resume ? V(LOAD)(out + j * V(LANES)) : V(ZERO)();
+        acc[j] = V(ZERO)();
+    if (ends->from)
+        FC_UNROLL
+        for (int j = 0; j < vecs; j++)
+            acc[j] = V(LOAD)((const FC_ELEMENT *)ends->from + j * V(LANES));
 
     FC_ROLLED
     for (int64_t s = 0; s < steps; s++) {
         const V(VEC) w = V(SPLAT)((const FC_ELEMENT *)(a + aoff[s]));
-        const FC_ELEMENT *pixels = (const FC_ELEMENT *)(b + boff[s]);
+        const FC_ELEMENT *columns_at = (const FC_ELEMENT *)(b + boff[s]);
         FC_UNROLL
         for (int j = 0; j < vecs; j++)
-            acc[j] = V(FMA)(w, V(LOAD)(pixels + j * V(LANES)), acc[j]);
+            acc[j] = V(FMA)(w, V(LOAD)(columns_at + j * V(LANES)), acc[j]);
     }
 
+    const FC_ELEMENT one = 1;
+    if (ends->row_bias)
+        FC_UNROLL
+        for (int j = 0; j < vecs; j++)
+            acc[j] = V(FMA)(V(SPLAT)(&one), acc[j], V(SPLAT)((const FC_ELEMENT *)ends->row_bias));
+    if (ends->column_bias)
+        FC_UNROLL
+        for (int j = 0; j < vecs; j++)
+            acc[j] = V(FMA)(V(SPLAT)(&one), acc[j], V(LOAD)((const FC_ELEMENT *)ends->column_bias + j * V(LANES)));
     FC_UNROLL
     for (int j = 0; j < vecs; j++)
-        V(STORE)(out + j * V(LANES), acc[j]);
+        V(STORE)((FC_ELEMENT *)ends->to + j * V(LANES), acc[j]);
 }
 
 static void FC_PASTE2(FC_NAME, store)(void *to, const void *from, int64_t count, const void *bias)
@@ -87,16 +127,16 @@ static void FC_PASTE2(FC_NAME, store)(void *to, const void *from, int64_t count,
 
 #define FC_KERNEL(VECS, ROWS)                                                                                          \
     static void FC_PASTE3(FC_NAME, VECS, ROWS)(int64_t steps, const char *a, int64_t as, const int64_t *aoff,          \
-                                               const char *b, const int64_t *boff, void *c, int resume)                \
+                                               const char *b, const int64_t *boff, const fc_tile_ends *ends)           \
     {                                                                                                                  \
-        FC_PASTE2(FC_NAME, body)(ROWS, VECS, steps, a, as, aoff, b, boff, c, resume);                                  \
+        FC_PASTE2(FC_NAME, body)(ROWS, VECS, steps, a, as, aoff, b, boff, ends);                                       \
     }
 #define FC_ROW(VECS)                                                                                                   \
     static void FC_PASTE3(FC_NAME, VECS, 1)(int64_t steps, const char *a, int64_t as, const int64_t *aoff,             \
-                                            const char *b, const int64_t *boff, void *c, int resume)                   \
+                                            const char *b, const int64_t *boff, const fc_tile_ends *ends)              \
     {                                                                                                                  \
         (void)as;                                                                                                      \
-        FC_PASTE2(FC_NAME, row)(VECS, steps, a, aoff, b, boff, c, resume);                                             \
+        FC_PASTE2(FC_NAME, row)(VECS, steps, a, aoff, b, boff, ends);                                                  \
     }
 #if V(ROWS) == 6
 #define FC_KERNELS(VECS)                                                                                               \

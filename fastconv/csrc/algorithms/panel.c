@@ -1,0 +1,476 @@
+/* panel: the direct algorithm with output channels side by side in a vector, and pixels broadcast.
+ *
+ * The weights are packed into panels, a few vectors of output channels wide, with a row for each product of the chain. A
+ * register tile is some pixels of one row of outputs by the channels of a panel; its pixels are read one at a time, so any
+ * stride, dilation and width of the image leaves no lane idle. The panel streams from the second-level cache (256 bytes
+ * in the 24 cycles of a step on Zen 4, which grants 32 a cycle), and serves every pixel of a task.
+ *
+ * The input rows of a task are copied, padded, into a strip, with channels where the image has them; images whose
+ * channels lie side by side and that need no padding are read in place.
+ *
+ * Loops of a task: channel groups that fit the strip > panels > chunks of the chain that fit the cache > rows > tiles.
+ *
+ * Cost: a fused multiply-add for each product, in vectors of output channels; the weights are moved once, and each input
+ * element once for every block of rows, columns and panels. */
+
+#include "algorithms/common.h"
+
+enum {
+    STRIP_BYTES = 1 << 20,   /* of which a chunk's channels are read at a time */
+    CHUNK_BYTES = 192 << 10, /* of a panel, a fifth of Zen 4's L2, that are worked through at a time */
+    FAR_BYTES = 512 << 10,   /* of packed weights, beyond which they come back from far memory */
+    MOST_COLUMNS = 128,      /* of outputs in a task: 32 KiB of sums a row */
+    MOST_PIXELS = 1024,      /* of outputs in a task */
+    SOME_PIXELS = 64,        /* of outputs that pay for reading a panel from far memory: 1 byte a cycle */
+    MIN_TASKS = 32,          /* as many as there are, where they can be had */
+    SMALL_TASK = 1 << 20,    /* multiply-adds that pay for a task of its own */
+    TABLE_STEPS = 1 << 14,   /* most taps of a block of channels: 4 tables of 128 KiB */
+    COPY_VECTOR = 4,         /* estimated cycles to copy a vector, */
+    COPY_ROW = 20,           /* to begin a row, */
+    PACK_VECTOR = 7,         /* to pack a vector of weights, */
+    FAR_VECTOR = 20,         /* to write it to far memory and back, */
+    TILE = 30,               /* to begin and end a tile, */
+    STORE_LANE = 2,          /* to store four elements of a transposed result, */
+    TASK = 2000,             /* and for a task */
+};
+
+/* The part of the image that a task reads. */
+typedef struct {
+    int64_t step_h, step_w; /* image rows and columns from one of the strip to the next */
+    int64_t rows, columns;
+} window;
+
+/* How a problem is cut. */
+typedef struct {
+    int64_t vecs, panels; /* of output channels in a group, */
+    int64_t oc_blocks;    /* of panels, */
+    int64_t row_blocks, col_blocks;
+    int64_t rows, columns; /* most output rows and columns in a task, */
+    int64_t channels;      /* input channels in a strip, */
+    int64_t chunk;         /* and in a chunk */
+} cut;
+
+/* Block i of `blocks` equal parts of `count`, begins here. */
+static int64_t part(int64_t i, int64_t blocks, int64_t count)
+{
+    return count / blocks * i + least(i, count % blocks);
+}
+
+/* Where the kernel is one pixel high or wide, what strides skip is not copied. */
+static window window_of(const fc_problem *p, int64_t out_rows, int64_t out_columns)
+{
+    window w = {.step_h = p->kh == 1 ? p->sh : 1, .step_w = p->kw == 1 ? p->sw : 1};
+    w.rows = ((out_rows - 1) * p->sh + (p->kh - 1) * p->dh) / w.step_h + 1;
+    w.columns = ((out_columns - 1) * p->sw + (p->kw - 1) * p->dw) / w.step_w + 1;
+    return w;
+}
+
+/* Bytes of one channel of the strip; a double, since strides and dilations may be huge. */
+static double channel_bytes(const fc_problem *p, int64_t out_rows, int64_t out_columns)
+{
+    const double rows = p->kh == 1 ? (double)out_rows : (double)(out_rows - 1) * (double)p->sh + (double)(p->kh - 1) * (double)p->dh + 1;
+    const double columns = p->kw == 1 ? (double)out_columns : (double)(out_columns - 1) * (double)p->sw + (double)(p->kw - 1) * (double)p->dw + 1;
+    return rows * columns * (double)element_size(p);
+}
+
+static const char *reject(const fc_problem *p)
+{
+    const int64_t igc = p->ic / p->groups, channels = least(FC_CHANNEL_BLOCK, igc);
+    if ((double)p->kh * (double)p->kw * (double)channels > TABLE_STEPS)
+        return "the kernel has too many taps for its table";
+    if (channel_bytes(p, 1, least(p->ow, MOST_COLUMNS)) * (double)channels > STRIP_BYTES)
+        return "one row of outputs needs a larger strip than there is";
+    return NULL;
+}
+
+static cut cut_into(const fc_problem *p, const fc_tile *tile, int64_t row_blocks, int64_t oc_blocks)
+{
+    const int64_t igc = p->ic / p->groups, taps = p->kh * p->kw;
+    cut c = {.oc_blocks = oc_blocks, .row_blocks = row_blocks};
+    c.vecs = ceil_div(p->oc / p->groups, tile->lanes);
+    c.panels = ceil_div(c.vecs, tile->vecs);
+    c.col_blocks = ceil_div(p->ow, MOST_COLUMNS);
+    c.rows = ceil_div(p->oh, row_blocks);
+    c.columns = ceil_div(p->ow, c.col_blocks);
+    const double channels = STRIP_BYTES / channel_bytes(p, c.rows, c.columns);
+    c.channels = channels >= (double)igc ? igc : (int64_t)channels / FC_CHANNEL_BLOCK * FC_CHANNEL_BLOCK;
+    const int64_t block_bytes = FC_CHANNEL_BLOCK * taps * least(tile->vecs, c.vecs) * tile->lanes * element_size(p);
+    c.chunk = FC_CHANNEL_BLOCK * most(least(CHUNK_BYTES / block_bytes, TABLE_STEPS / (FC_CHANNEL_BLOCK * taps)), 1);
+    return c;
+}
+
+static double pixel_blocks(const fc_problem *p, const cut *c)
+{
+    return (double)p->n * (double)c->row_blocks * (double)c->col_blocks;
+}
+
+/* Whether the weights are packed before the tasks begin, and not by each task for itself: where many tasks would pack
+ * the same. A task packs a chunk at a time, which stays in its cache. */
+static int packs_apart(const fc_problem *p, const fc_tile *tile, const cut *c)
+{
+    const double bytes = (double)(p->groups * c->vecs * tile->lanes) * (double)chain_length(p) * (double)element_size(p);
+    return pixel_blocks(p, c) > (bytes > FAR_BYTES ? 1 + FAR_VECTOR / PACK_VECTOR : 1);
+}
+
+/* Estimated cycles of one thread, of all but the multiplications, which no cut changes. */
+static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
+{
+    const window w = window_of(p, c->rows, c->columns);
+    const double igc = (double)(p->ic / p->groups), blocks = pixel_blocks(p, c) * (double)p->groups;
+    const double row = p->channels_last ? (double)w.columns * (igc / tile->lanes + 1) * COPY_VECTOR
+                                        : igc * ((double)ceil_div(w.columns, tile->lanes) * COPY_VECTOR + COPY_ROW);
+    const double weights = (double)(p->groups * c->vecs) * (double)chain_length(p);
+    const double bytes = weights * tile->lanes * (double)element_size(p);
+    const double packing = packs_apart(p, tile, c) ? PACK_VECTOR + (bytes > FAR_BYTES ? FAR_VECTOR : 0)
+                                                   : pixel_blocks(p, c) * PACK_VECTOR;
+    const double tiles = blocks * (double)(c->rows * ceil_div(c->columns, tile->rows) * c->panels);
+    return blocks * (double)c->oc_blocks * ((double)w.rows * row + TASK) + weights * packing +
+           tiles * (double)ceil_div(p->ic / p->groups, c->chunk) * TILE;
+}
+
+/* Of the ways to cut a problem into enough tasks the cheapest: by rows, or by panels. */
+static cut choose(const fc_problem *p, const fc_tile *tile)
+{
+    const double work = (double)p->n * (double)p->oh * (double)p->ow * (double)p->oc * (double)chain_length(p);
+    const double wanted = work / SMALL_TASK < MIN_TASKS ? work / SMALL_TASK : MIN_TASKS;
+    const int64_t channels = least(p->ic / p->groups, FC_CHANNEL_BLOCK);
+    cut best = cut_into(p, tile, p->oh, 1);
+    double least_cost = 0;
+    for (int64_t oc_blocks = 1; oc_blocks <= least(best.panels, MIN_TASKS); oc_blocks++)
+        for (int64_t row_blocks = 1, rows; row_blocks <= p->oh; row_blocks = rows > 1 ? ceil_div(p->oh, rows - 1) : p->oh + 1) {
+            const cut c = cut_into(p, tile, row_blocks, oc_blocks);
+            rows = c.rows;
+            const int last = rows == 1 || (rows - 1) * c.columns < SOME_PIXELS;
+            const double tasks = pixel_blocks(p, &c) * (double)p->groups * (double)oc_blocks;
+            if (rows > 1 && (rows * c.columns > MOST_PIXELS || channel_bytes(p, rows, c.columns) * (double)channels > STRIP_BYTES))
+                continue;
+            if (tasks < wanted && !(last && oc_blocks == best.panels))
+                continue;
+            const double cycles = overhead(p, tile, &c);
+            if (least_cost == 0 || cycles < least_cost) {
+                best = c;
+                least_cost = cycles;
+            }
+            if (tasks >= wanted)
+                break;
+        }
+    return best;
+}
+
+static double cost(const fc_problem *p, const fc_tile *tile)
+{
+    const cut c = choose(p, tile);
+    const double pixels = (double)p->n * (double)p->groups * (double)p->oh * (double)p->ow;
+    /* Vectors that a step of a tile loads are its rows and the panel's: more than it multiplies, if either is one. */
+    const double height = (double)least(p->ow, tile->rows), width = (double)c.vecs / (double)c.panels;
+    const double loads = (height + width) / (height * width);
+    const double store = p->channels_last ? 2 : STORE_LANE * tile->lanes / 4.0;
+    return pixels * (double)c.vecs * ((double)chain_length(p) * (loads > 1 ? loads : 1) + store) + overhead(p, tile, &c);
+}
+
+/* Whether a tile goes through its chain at once. */
+static int at_once(const fc_problem *p, const cut *c)
+{
+    const int64_t igc = p->ic / p->groups;
+    return igc <= FC_CHANNEL_BLOCK || (igc % FC_CHANNEL_BLOCK == 0 && igc <= least(c->chunk, c->channels));
+}
+
+/* Where the parts of a thread's scratch memory begin, in bytes from the strip at 0. */
+typedef struct {
+    int64_t sums, bias, chunk, tables, end;
+    int64_t steps; /* of a table */
+} parts;
+
+static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
+{
+    const int64_t size = element_size(p), igc = p->ic / p->groups, wide = least(tile->vecs, c->vecs) * tile->lanes;
+    const window w = window_of(p, c->rows, c->columns);
+    const int64_t rows = at_once(p, c) ? 1 : c->rows;
+    const int64_t panels = c->channels < igc ? ceil_div(c->panels, c->oc_blocks) : 1;
+    parts at;
+    at.sums = ceil_div(w.rows * w.columns * c->channels * size, 64) * 64;
+    at.bias = at.sums + rows * c->columns * panels * wide * size;
+    at.chunk = at.bias + wide * size;
+    at.steps = p->kh * p->kw * least(c->chunk, ceil_div(igc, FC_CHANNEL_BLOCK) * FC_CHANNEL_BLOCK);
+    at.tables = at.chunk + at.steps * wide * size;
+    at.end = ceil_div(at.tables + 4 * at.steps * (int64_t)sizeof(int64_t), 128) * 128;
+    return at;
+}
+
+static void prepare(fc_plan *plan)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    const cut c = choose(p, tile);
+    plan->px_block = c.row_blocks;
+    plan->oc_block = c.oc_blocks;
+    plan->n_tasks = p->n * p->groups * c.row_blocks * c.col_blocks * c.oc_blocks;
+    plan->task_macs = (double)(c.rows * c.columns * ceil_div(c.panels, c.oc_blocks) * tile->vecs * tile->lanes) * (double)chain_length(p);
+    plan->scratch_bytes = parts_of(p, tile, &c).end;
+    plan->n_packs = p->groups * c.panels;
+    plan->packed_bytes = p->groups * c.vecs * tile->lanes * chain_length(p) * element_size(p);
+    plan->packs_apart = packs_apart(p, tile, &c);
+}
+
+/* Bytes from the beginning of the packed weights to a panel's, whose rows are in the order c, ky, kx. */
+static int64_t panel_at(const fc_plan *plan, const cut *c, int64_t group, int64_t panel)
+{
+    const fc_problem *p = &plan->problem;
+    return (group * c->vecs + part(panel, c->panels, c->vecs)) * plan->tile->lanes * chain_length(p) * element_size(p);
+}
+
+/* The rows of a panel for input channels `c` to `c + count`, each of `columns` output channels from `oc` on. */
+static void pack_rows(const fc_problem *p, const fc_array *weight, int64_t group, int64_t oc, int64_t columns, int64_t c,
+                      int64_t count, char *to)
+{
+    const int64_t *w = weight->stride, size = element_size(p), row = columns * size, taps = p->kh * p->kw;
+    const int64_t ocg = p->oc / p->groups, igc = p->ic / p->groups, real = least(columns, ocg - oc);
+    const int64_t tap = p->kw > 1 ? w[3] : w[2], last = (p->kh - 1) * w[2] + (p->kw - 1) * w[3];
+    const int even = p->kh == 1 || p->kw == 1 || w[2] == p->kw * w[3]; /* every tap lies `tap` bytes after the last */
+    const char *from = weight->data + (group * ocg + oc) * w[0] + c * w[1];
+
+    for (int64_t s = 0; real < columns && s < count * taps; s++)
+        memset(to + s * row + real * size, 0, (size_t)(row - real * size));
+    if (real > 1 && w[0] != size && even && (taps == 1 || tap == size) && (igc == 1 || w[1] == taps * size))
+        fc_transpose(to, row, from, w[0], real, count * taps, size);
+    else if (real > 1 && w[0] != size && even && tap == -size) /* a flipped kernel */
+        for (int64_t i = 1; i <= count; i++, from += w[1])
+            fc_transpose(to + (i * taps - 1) * row, -row, from + last, w[0], real, taps, size);
+    else
+        for (int64_t i = 0; i < count; i++, from += w[1])
+            for (int64_t s = 0; s < taps; s++, to += row)
+                fc_pick(to, from + s / p->kw * w[2] + s % p->kw * w[3], w[0], real, size);
+}
+
+static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
+{
+    const fc_problem *p = &plan->problem;
+    const cut c = cut_into(p, plan->tile, plan->px_block, plan->oc_block);
+    const int64_t group = task / c.panels, panel = task % c.panels, lanes = plan->tile->lanes, igc = p->ic / p->groups;
+    const int64_t first = part(panel, c.panels, c.vecs), end = part(panel + 1, c.panels, c.vecs);
+    pack_rows(p, &operands->weight, group, first * lanes, (end - first) * lanes, 0, igc,
+              operands->packed + panel_at(plan, &c, group, panel));
+}
+
+/* Pixels j in [begin, end) of a strip's row, of `channels` channels each: what padding puts there. */
+static void copy_border(const fc_problem *p, const fc_operands *operands, char *to, int64_t pixel, int64_t channel,
+                        const char *row, int64_t first, int64_t step, int64_t begin, int64_t end, int64_t channels)
+{
+    const int64_t *x = operands->x.stride, size = element_size(p);
+    for (int64_t j = begin; j < end; j++) {
+        const int64_t column = row ? fc_extend(p->padding_mode, first + j * step, p->iw) : -1;
+        for (int64_t c = 0; c < channels; c++)
+            memcpy(to + j * pixel + c * channel,
+                   column < 0 ? (const char *)&operands->fill : row + column * x[3] + c * x[1], (size_t)size);
+    }
+}
+
+/* The image's rows from `row0` and columns from `column0` on (padded, as the strip counts them), all `channels`. */
+static void copy_strip(const fc_problem *p, const fc_operands *operands, const window *w, const char *image, int64_t row0,
+                       int64_t column0, int64_t channels, char *strip, int interleaved)
+{
+    const int64_t *x = operands->x.stride, size = element_size(p), first = column0 - p->pl;
+    const int64_t pixel = interleaved ? channels * size : size, channel = interleaved ? size : w->rows * w->columns * size;
+    /* Columns lo to hi lie inside the image. */
+    const int64_t hi = p->iw <= first ? 0 : least(ceil_div(p->iw - first, w->step_w), w->columns);
+    const int64_t lo = first >= 0 ? 0 : least(ceil_div(-first, w->step_w), hi);
+    const int64_t step = hi - lo > 1 ? w->step_w * x[3] : pixel;
+    for (int64_t r = 0; r < w->rows; r++) {
+        const int64_t at = fc_extend(p->padding_mode, row0 + r * w->step_h - p->pt, p->ih);
+        const char *row = at < 0 ? NULL : image + at * x[2];
+        char *to = strip + r * w->columns * pixel;
+        const int64_t begin = row ? lo : w->columns, end = row ? hi : w->columns;
+        if (begin > 0)
+            copy_border(p, operands, to, pixel, channel, row, first, w->step_w, 0, begin, channels);
+        if (end < w->columns)
+            copy_border(p, operands, to, pixel, channel, row, first, w->step_w, end, w->columns, channels);
+        if (begin >= end)
+            continue;
+        const char *from = row + (first + lo * w->step_w) * x[3];
+        to += lo * pixel;
+        if (!interleaved)
+            for (int64_t c = 0; c < channels; c++, from += x[1], to += channel)
+                if (step == size)
+                    copy_run(to, from, (hi - lo) * size);
+                else
+                    fc_pick(to, from, step, hi - lo, size);
+        else if (step == pixel)
+            copy_run(to, from, (hi - lo) * pixel);
+        else
+            for (int64_t j = lo; j < hi; j++, from += step, to += pixel)
+                copy_run(to, from, pixel);
+    }
+}
+
+/* What a task reads: the image, or a strip of it. Steps in bytes. */
+typedef struct {
+    const char *data;              /* the first output's first pixel */
+    int64_t channel, tap_h, tap_w; /* to the next channel, and to the next tap down and right */
+    int64_t row, pixel;            /* to the next output's, down and right */
+} source;
+
+/* Offsets along the chain of `channels` channels, in bytes: of pixels, and of rows of a panel by `row`. */
+static void tabulate(const fc_problem *p, const source *from, int64_t channels, int64_t row, int64_t *restrict aoff,
+                     int64_t *restrict boff)
+{
+    for (int64_t c0 = 0; c0 < channels; c0 += FC_CHANNEL_BLOCK)
+        for (int64_t ky = 0; ky < p->kh; ky++)
+            for (int64_t kx = 0; kx < p->kw; kx++) {
+                const int64_t count = least(FC_CHANNEL_BLOCK, channels - c0);
+                const int64_t a = c0 * from->channel + ky * from->tap_h + kx * from->tap_w;
+                const int64_t b = (c0 * p->kh * p->kw + ky * p->kw + kx) * row;
+                for (int64_t c = 0; c < count; c++) {
+                    aoff[c] = a + c * from->channel;
+                    boff[c] = b + c * p->kh * p->kw * row;
+                }
+                aoff += count;
+                boff += count;
+            }
+}
+
+/* Finished sums, pixels by channels, to a row of the result. */
+static void store_row(const fc_array *array, char *to, const char *sums, int64_t sums_step, int64_t pixels,
+                      int64_t channels, int64_t size)
+{
+    const int64_t *y = array->stride;
+    if (y[3] == size || pixels == 1)
+        fc_transpose(to, y[1], sums, sums_step, pixels, channels, size);
+    else
+        for (int64_t i = 0; i < pixels; i++)
+            for (int64_t o = 0; o < channels; o++)
+                memcpy(to + i * y[3] + o * y[1], sums + i * sums_step + o * size, (size_t)size);
+}
+
+/* The outputs of one panel in a task, and how far their chains go: the channels that the source holds. */
+typedef struct {
+    const char *packed; /* the panel, from the first of those channels on; or NULL, and */
+    char *chunk;        /* room to pack a chunk of it */
+    int64_t group, oc, c;
+    int64_t vecs, real; /* its width, and the output channels that there are */
+    int64_t rows, columns;
+    char *y;       /* the first output of its first channel */
+    char *sums;    /* where sums wait for the rest of their chain, or for their place in the result; */
+    int keep;      /* those of all rows, or of one at a time */
+    int resume;    /* the chains go on */
+    const char *bias; /* where the chains end: of the panel's channels, or NULL, */
+    int finish;
+} outputs;
+
+/* `offsets` are those of a chunk of whole blocks of channels (pixels, then rows of the panel), then those of the last block
+ * if it is shorter, `table` steps apart. */
+static void run_panel(const fc_problem *p, const fc_tile *tile, const fc_operands *operands, const source *from,
+                      const outputs *to, int64_t channels, int64_t chunk, const int64_t *offsets, int64_t table)
+{
+    const fc_array *y = &operands->y;
+    const int64_t size = element_size(p), step = to->vecs * tile->lanes * size, taps = p->kh * p->kw;
+    const int64_t tiles = ceil_div(to->columns, tile->rows);
+    const int direct = y->stride[1] == size && to->real == to->vecs * tile->lanes;
+    for (int64_t c = 0, count; c < channels; c += count) {
+        const int64_t whole = (channels - c) / FC_CHANNEL_BLOCK * FC_CHANNEL_BLOCK;
+        count = whole ? least(whole, chunk) : channels - c;
+        const int64_t *aoff = whole ? offsets : offsets + 2 * table, *boff = aoff + table;
+        const int finish = to->finish && c + count == channels;
+        const char *weights = to->packed ? to->packed + c * taps * step : to->chunk;
+        if (!to->packed)
+            pack_rows(p, &operands->weight, to->group, to->oc, to->vecs * tile->lanes, to->c + c, count, to->chunk);
+        fc_tile_ends ends = {.column_bias = finish ? to->bias : NULL};
+        ends.from_step = ends.to_step = direct ? y->stride[3] : step;
+        for (int64_t r = 0; r < to->rows; r++) {
+            const char *pixels = from->data + c * from->channel + r * from->row;
+            char *const row = to->y + r * y->stride[2], *const sums = to->sums + (to->keep ? r * to->columns * step : 0);
+            char *at = direct ? row : sums;
+            for (int64_t t = 0; t < tiles; t++) {
+                const int64_t height = to->columns / tiles + (t < to->columns % tiles);
+                ends.to = at;
+                ends.from = c || to->resume ? at : NULL;
+                tile->run[to->vecs][height](count * taps, pixels, from->pixel, aoff, weights, boff, &ends);
+                at += height * ends.to_step;
+                pixels += height * from->pixel;
+            }
+            if (finish && !direct)
+                store_row(y, row, sums, step, to->columns, to->real, size);
+        }
+    }
+}
+
+static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    const cut c = cut_into(p, tile, plan->px_block, plan->oc_block);
+    const int64_t size = element_size(p), igc = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
+    const int64_t *x = operands->x.stride, *y = operands->y.stride;
+    const int64_t row_block = task % c.row_blocks, col_block = task / c.row_blocks % c.col_blocks;
+    task /= c.row_blocks * c.col_blocks;
+    const int64_t oc_block = task % c.oc_blocks, group = task / c.oc_blocks % p->groups, n = task / c.oc_blocks / p->groups;
+    const int64_t row0 = part(row_block, c.row_blocks, p->oh), rows = part(row_block + 1, c.row_blocks, p->oh) - row0;
+    const int64_t col0 = part(col_block, c.col_blocks, p->ow), columns = part(col_block + 1, c.col_blocks, p->ow) - col0;
+    const int64_t panel0 = part(oc_block, c.oc_blocks, c.panels), panel1 = part(oc_block + 1, c.oc_blocks, c.panels);
+    const char *image = operands->x.data + n * x[0] + group * igc * x[1];
+    char *result = operands->y.data + n * y[0] + group * ocg * y[1] + row0 * y[2] + col0 * y[3];
+
+    const parts at = parts_of(p, tile, &c);
+    char *strip = scratch, *bias = strip + at.bias;
+    int64_t *offsets = (int64_t *)(strip + at.tables);
+    const window w = window_of(p, rows, columns);
+    const int interleaved = x[1] == size && igc > 1, in_place = interleaved && !(p->pt | p->pb | p->pl | p->pr);
+
+    for (int64_t c0 = 0; c0 < igc; c0 += c.channels) {
+        const int64_t channels = least(c.channels, igc - c0);
+        const int64_t pixel = interleaved ? channels * size : size, row = w.columns * pixel;
+        source from = {strip, interleaved ? size : w.rows * row, p->dh * row, p->dw * pixel, p->sh / w.step_h * row,
+                       p->sw / w.step_w * pixel};
+        if (in_place)
+            from = (source){image + c0 * x[1] + row0 * p->sh * x[2] + col0 * p->sw * x[3], x[1], p->dh * x[2], p->dw * x[3],
+                            p->sh * x[2], p->sw * x[3]};
+        else
+            copy_strip(p, operands, &w, image + c0 * x[1], row0 * p->sh, col0 * p->sw, channels, strip, interleaved);
+
+        int64_t tabulated = 0;
+        char *sums = strip + at.sums;
+        for (int64_t panel = panel0; panel < panel1; panel++) {
+            const int64_t first = part(panel, c.panels, c.vecs), vecs = part(panel + 1, c.panels, c.vecs) - first;
+            const int64_t oc = first * tile->lanes, real = least(vecs * tile->lanes, ocg - oc), step = vecs * tile->lanes * size;
+            if (vecs != tabulated) {
+                tabulate(p, &from, least(c.chunk, channels / FC_CHANNEL_BLOCK * FC_CHANNEL_BLOCK), step, offsets,
+                         offsets + at.steps);
+                tabulate(p, &from, channels % FC_CHANNEL_BLOCK, step, offsets + 2 * at.steps, offsets + 3 * at.steps);
+                tabulated = vecs;
+            }
+            if (operands->bias)
+                fc_pick(bias, operands->bias + (group * ocg + oc) * operands->bias_stride, operands->bias_stride, real, size);
+            const outputs to = {
+                .packed = operands->packed ? operands->packed + panel_at(plan, &c, group, panel) + c0 * taps * step : NULL,
+                .chunk = strip + at.chunk,
+                .group = group,
+                .oc = oc,
+                .c = c0,
+                .vecs = vecs,
+                .real = real,
+                .rows = rows,
+                .columns = columns,
+                .y = result + oc * y[1],
+                .sums = sums,
+                .keep = !at_once(p, &c),
+                .resume = c0 > 0,
+                .bias = operands->bias ? bias : NULL,
+                .finish = c0 + channels == igc,
+            };
+            run_panel(p, tile, operands, &from, &to, channels, c.chunk, offsets, at.steps);
+            if (c.channels < igc)
+                sums += rows * columns * step;
+        }
+    }
+}
+
+const fc_algorithm fc_algorithm_panel = {
+    .name = "panel",
+    .family = "direct",
+    .can = FC_CAN_STRIDE | FC_CAN_DILATE | FC_CAN_GROUP | FC_CAN_PAD | FC_CAN_PAD_EDGE | FC_CAN_BIAS | FC_CAN_F64 |
+           FC_CAN_I64,
+    .reject = reject,
+    .cost = cost,
+    .prepare = prepare,
+    .run_task = run_task,
+    .pack = pack,
+};
