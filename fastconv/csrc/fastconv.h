@@ -42,8 +42,8 @@ enum {
     FC_CAN_I64 = 1 << 7,
 };
 
-/* Where the sums of a register tile come from and go to. The vectors of a row lie side by side; steps from row to row in
- * bytes. */
+/* Where the sums of a register tile come from and go to, and what is read next. The vectors of a row lie side by side;
+ * steps from row to row in bytes. */
 typedef struct {
     const void *from; /* sums to go on with, or NULL to begin at +0 */
     int64_t from_step;
@@ -52,6 +52,8 @@ typedef struct {
     const void *row_bias; /* one element a row, added to all of it at the end, or NULL; */
     int64_t row_bias_step;
     const void *column_bias; /* one element a column, likewise; not both */
+    const char *ahead;       /* each step s calls the line at ahead + ahead_off[s] into the second-level cache */
+    const int64_t *ahead_off;
 } fc_tile_ends;
 
 /* A microkernel of the register tile: `rows` by `columns` outputs.
@@ -94,6 +96,11 @@ typedef struct {
     fc_channels_fn run[5]; /* by pixels, 1 to 4 */
 } fc_channels;
 
+/* to[j][i] = from[i][j] for i < rows and j < columns: elements that lie one after the other in a row. Row j of `to` lies
+ * to_at[j] bytes from it, or j * to_step where to_at is NULL; from_step in bytes. */
+typedef void (*fc_transpose_fn)(char *to, const int64_t *to_at, int64_t to_step, const char *from, int64_t from_step,
+                                int64_t rows, int64_t columns);
+
 /* One row of the instruction set table (simd/foreach.h). */
 typedef struct {
     const char *name;
@@ -121,6 +128,7 @@ typedef struct {
 const fc_peak *fc_peak_of(int isa, fc_dtype dtype);
 
 const fc_channels *fc_channels_of(int isa, fc_dtype dtype);
+fc_transpose_fn fc_transpose_of(int isa, fc_dtype dtype);
 
 /* An array in the canonical order of its axes (n, c, h, w; weight: o, i, h, w), with strides in bytes. */
 typedef struct {
@@ -148,6 +156,7 @@ typedef struct {
     const fc_algorithm *algorithm;
     int isa;
     const fc_tile *tile;
+    fc_transpose_fn transpose;
     int64_t oc_block;  /* output channels of one task, of one group */
     int64_t px_block;  /* what else a task is cut into; each algorithm says how */
     int64_t c_block;   /* input channels that are worked on at a time */
@@ -189,13 +198,13 @@ void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task,
 /* Where padded coordinate i of an axis of `size` pixels finds its value: a pixel, or -1 for the fill value. */
 int64_t fc_extend(fc_padding_mode mode, int64_t i, int64_t size);
 
-/* to[j][i] = from[i][j] for i < rows and j < columns: elements of `size` bytes, 4 or 8, that lie one after the other in a
- * row; steps from row to row in bytes. */
-void fc_transpose(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t rows, int64_t columns,
-                  int64_t size);
-
 /* to[j] = the element at from + j * step, for j < count. */
 void fc_pick(char *to, const char *from, int64_t step, int64_t count, int64_t size);
+
+/* The rows of a panel for input channels `c` to `c + count` of a group, in the order of the chain: each the weights of
+ * `columns` output channels from `oc` on, 0 where there are no more. `c` begins a block of channels. */
+void fc_pack(const fc_plan *plan, const fc_array *weight, int64_t group, int64_t oc, int64_t columns, int64_t c,
+             int64_t count, char *to);
 
 /* The chain of one output runs through blocks of this many input channels and, inside a block, through ky, kx and the
  * channel. It is part of the numerical contract: the bits of every result depend on it, and on nothing else. */

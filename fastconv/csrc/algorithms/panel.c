@@ -21,10 +21,8 @@ enum {
     FAR_BYTES = 512 << 10,   /* of packed weights, beyond which they come back from far memory */
     MOST_COLUMNS = 128,      /* of outputs in a task: 32 KiB of sums a row */
     MOST_PIXELS = 1024,      /* of outputs in a task */
-    SOME_PIXELS = 64,        /* of outputs that pay for reading a panel from far memory: 1 byte a cycle */
-    MIN_TASKS = 32,          /* as many as there are, where they can be had */
-    SMALL_TASK = 1 << 20,    /* multiply-adds that pay for a task of its own */
-    TABLE_STEPS = 1 << 14,   /* most taps of a block of channels: 4 tables of 128 KiB */
+    MOST_BLOCKS = 64,        /* of panels that are tried */
+    TABLE_STEPS = 1 << 14,   /* most taps of a block of channels: 6 tables of 128 KiB */
     COPY_VECTOR = 4,         /* estimated cycles to copy a vector, */
     COPY_ROW = 20,           /* to begin a row, */
     PACK_VECTOR = 7,         /* to pack a vector of weights, */
@@ -128,31 +126,25 @@ static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
            tiles * (double)ceil_div(p->ic / p->groups, c->chunk) * TILE;
 }
 
-/* Of the ways to cut a problem into enough tasks the cheapest: by rows, or by panels. */
+/* Of the ways to cut a problem, by rows and by panels, the cheapest; half a task is what a thread waits for others. */
 static cut choose(const fc_problem *p, const fc_tile *tile)
 {
-    const double work = (double)p->n * (double)p->oh * (double)p->ow * (double)p->oc * (double)chain_length(p);
-    const double wanted = work / SMALL_TASK < MIN_TASKS ? work / SMALL_TASK : MIN_TASKS;
     const int64_t channels = least(p->ic / p->groups, FC_CHANNEL_BLOCK);
     cut best = cut_into(p, tile, p->oh, 1);
+    const double outputs = (double)p->n * (double)p->groups * (double)p->oh * (double)p->ow;
+    const double work = outputs * (double)best.vecs * (double)chain_length(p);
     double least_cost = 0;
-    for (int64_t oc_blocks = 1; oc_blocks <= least(best.panels, MIN_TASKS); oc_blocks++)
-        for (int64_t row_blocks = 1, rows; row_blocks <= p->oh; row_blocks = rows > 1 ? ceil_div(p->oh, rows - 1) : p->oh + 1) {
-            const cut c = cut_into(p, tile, row_blocks, oc_blocks);
-            rows = c.rows;
-            const int last = rows == 1 || (rows - 1) * c.columns < SOME_PIXELS;
-            const double tasks = pixel_blocks(p, &c) * (double)p->groups * (double)oc_blocks;
+    for (int64_t oc_blocks = 1; oc_blocks <= least(best.panels, MOST_BLOCKS); oc_blocks++)
+        for (int64_t rows = least(p->oh, MOST_PIXELS); rows >= 1; rows = ceil_div(p->oh, ceil_div(p->oh, rows)) - 1) {
+            const cut c = cut_into(p, tile, ceil_div(p->oh, rows), oc_blocks);
             if (rows > 1 && (rows * c.columns > MOST_PIXELS || channel_bytes(p, rows, c.columns) * (double)channels > STRIP_BYTES))
                 continue;
-            if (tasks < wanted && !(last && oc_blocks == best.panels))
-                continue;
-            const double cycles = overhead(p, tile, &c);
+            const double tasks = pixel_blocks(p, &c) * (double)p->groups * (double)oc_blocks;
+            const double cycles = overhead(p, tile, &c) + work / tasks / 2;
             if (least_cost == 0 || cycles < least_cost) {
                 best = c;
                 least_cost = cycles;
             }
-            if (tasks >= wanted)
-                break;
         }
     return best;
 }
@@ -193,7 +185,7 @@ static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
     at.chunk = at.bias + wide * size;
     at.steps = p->kh * p->kw * least(c->chunk, ceil_div(igc, FC_CHANNEL_BLOCK) * FC_CHANNEL_BLOCK);
     at.tables = at.chunk + at.steps * wide * size;
-    at.end = ceil_div(at.tables + 4 * at.steps * (int64_t)sizeof(int64_t), 128) * 128;
+    at.end = ceil_div(at.tables + 6 * at.steps * (int64_t)sizeof(int64_t), 128) * 128;
     return at;
 }
 
@@ -212,34 +204,11 @@ static void prepare(fc_plan *plan)
     plan->packs_apart = packs_apart(p, tile, &c);
 }
 
-/* Bytes from the beginning of the packed weights to a panel's, whose rows are in the order c, ky, kx. */
+/* Bytes from the beginning of the packed weights to a panel's. */
 static int64_t panel_at(const fc_plan *plan, const cut *c, int64_t group, int64_t panel)
 {
     const fc_problem *p = &plan->problem;
     return (group * c->vecs + part(panel, c->panels, c->vecs)) * plan->tile->lanes * chain_length(p) * element_size(p);
-}
-
-/* The rows of a panel for input channels `c` to `c + count`, each of `columns` output channels from `oc` on. */
-static void pack_rows(const fc_problem *p, const fc_array *weight, int64_t group, int64_t oc, int64_t columns, int64_t c,
-                      int64_t count, char *to)
-{
-    const int64_t *w = weight->stride, size = element_size(p), row = columns * size, taps = p->kh * p->kw;
-    const int64_t ocg = p->oc / p->groups, igc = p->ic / p->groups, real = least(columns, ocg - oc);
-    const int64_t tap = p->kw > 1 ? w[3] : w[2], last = (p->kh - 1) * w[2] + (p->kw - 1) * w[3];
-    const int even = p->kh == 1 || p->kw == 1 || w[2] == p->kw * w[3]; /* every tap lies `tap` bytes after the last */
-    const char *from = weight->data + (group * ocg + oc) * w[0] + c * w[1];
-
-    for (int64_t s = 0; real < columns && s < count * taps; s++)
-        memset(to + s * row + real * size, 0, (size_t)(row - real * size));
-    if (real > 1 && w[0] != size && even && (taps == 1 || tap == size) && (igc == 1 || w[1] == taps * size))
-        fc_transpose(to, row, from, w[0], real, count * taps, size);
-    else if (real > 1 && w[0] != size && even && tap == -size) /* a flipped kernel */
-        for (int64_t i = 1; i <= count; i++, from += w[1])
-            fc_transpose(to + (i * taps - 1) * row, -row, from + last, w[0], real, taps, size);
-    else
-        for (int64_t i = 0; i < count; i++, from += w[1])
-            for (int64_t s = 0; s < taps; s++, to += row)
-                fc_pick(to, from + s / p->kw * w[2] + s % p->kw * w[3], w[0], real, size);
 }
 
 static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
@@ -248,7 +217,7 @@ static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
     const cut c = cut_into(p, plan->tile, plan->px_block, plan->oc_block);
     const int64_t group = task / c.panels, panel = task % c.panels, lanes = plan->tile->lanes, igc = p->ic / p->groups;
     const int64_t first = part(panel, c.panels, c.vecs), end = part(panel + 1, c.panels, c.vecs);
-    pack_rows(p, &operands->weight, group, first * lanes, (end - first) * lanes, 0, igc,
+    fc_pack(plan, &operands->weight, group, first * lanes, (end - first) * lanes, 0, igc,
               operands->packed + panel_at(plan, &c, group, panel));
 }
 
@@ -309,32 +278,54 @@ typedef struct {
     int64_t row, pixel;            /* to the next output's, down and right */
 } source;
 
-/* Offsets along the chain of `channels` channels, in bytes: of pixels, and of rows of a panel by `row`. */
-static void tabulate(const fc_problem *p, const source *from, int64_t channels, int64_t row, int64_t *restrict aoff,
-                     int64_t *restrict boff)
+/* Offsets of pixels along the chain of `channels` channels, in bytes. */
+static void tabulate(const fc_problem *p, const source *from, int64_t channels, int64_t *offsets)
 {
     for (int64_t c0 = 0; c0 < channels; c0 += FC_CHANNEL_BLOCK)
         for (int64_t ky = 0; ky < p->kh; ky++)
             for (int64_t kx = 0; kx < p->kw; kx++) {
+                const int64_t first = c0 * from->channel + ky * from->tap_h + kx * from->tap_w;
                 const int64_t count = least(FC_CHANNEL_BLOCK, channels - c0);
-                const int64_t a = c0 * from->channel + ky * from->tap_h + kx * from->tap_w;
-                const int64_t b = (c0 * p->kh * p->kw + ky * p->kw + kx) * row;
-                for (int64_t c = 0; c < count; c++) {
-                    aoff[c] = a + c * from->channel;
-                    boff[c] = b + c * p->kh * p->kw * row;
-                }
-                aoff += count;
-                boff += count;
+                for (int64_t c = 0; c < count; c++)
+                    offsets[c] = first + c * from->channel;
+                offsets += count;
             }
 }
 
-/* Finished sums, pixels by channels, to a row of the result. */
-static void store_row(const fc_array *array, char *to, const char *sums, int64_t sums_step, int64_t pixels,
-                      int64_t channels, int64_t size)
+/* Lines of memory that are called into the cache while something else is worked on: those at off[0], off[1], ... by one
+ * tile, then the same `step` bytes further on, `tiles` times. */
+typedef struct {
+    const int64_t *off;
+    int64_t step, tiles;
+} lines;
+
+/* The lines of the weights of `count` channels: packed into rows of `row` bytes, or as they lie. A line is 64 bytes. */
+static lines lines_of(const fc_problem *p, const fc_operands *operands, int64_t count, int64_t row, int64_t *off)
 {
-    const int64_t *y = array->stride;
+    const int64_t *w = operands->weight.stride, size = element_size(p), taps = p->kh * p->kw, steps = count * taps;
+    if (operands->packed) {
+        for (int64_t s = 0; s < steps; s++)
+            off[s] = 64 * s;
+        return (lines){off, 64 * steps, ceil_div(row, 64)};
+    }
+    if (w[0] == size) { /* output channels lie side by side: one line of each product, then the next */
+        const source weights = {NULL, w[1], w[2], w[3], 0, 0};
+        tabulate(p, &weights, count, off);
+        return (lines){off, 64, ceil_div(row, 64)};
+    }
+    const int64_t in_a_row = ceil_div(steps * size, 64), rows = steps / in_a_row;
+    for (int64_t s = 0; s < steps; s++)
+        off[s] = least(s / in_a_row, rows - 1) * w[0] + s % in_a_row * 64;
+    return (lines){off, rows * w[0], ceil_div(row / size, rows)};
+}
+
+/* Finished sums, pixels by channels, to a row of the result. */
+static void store_row(const fc_plan *plan, const fc_array *array, char *to, const char *sums, int64_t sums_step, int64_t pixels,
+                      int64_t channels)
+{
+    const int64_t *y = array->stride, size = element_size(&plan->problem);
     if (y[3] == size || pixels == 1)
-        fc_transpose(to, y[1], sums, sums_step, pixels, channels, size);
+        plan->transpose(to, NULL, y[1], sums, sums_step, pixels, channels);
     else
         for (int64_t i = 0; i < pixels; i++)
             for (int64_t o = 0; o < channels; o++)
@@ -343,9 +334,11 @@ static void store_row(const fc_array *array, char *to, const char *sums, int64_t
 
 /* The outputs of one panel in a task, and how far their chains go: the channels that the source holds. */
 typedef struct {
-    const char *packed; /* the panel, from the first of those channels on; or NULL, and */
-    char *chunk;        /* room to pack a chunk of it */
+    const char *packed;  /* the panel, from the first of those channels on; or NULL, and */
+    const char *weights; /* where they lie, */
+    char *chunk;         /* and room to pack a chunk of them */
     int64_t group, oc, c;
+    int more; /* whether another panel follows */
     int64_t vecs, real; /* its width, and the output channels that there are */
     int64_t rows, columns;
     char *y;       /* the first output of its first channel */
@@ -356,23 +349,36 @@ typedef struct {
     int finish;
 } outputs;
 
-/* `offsets` are those of a chunk of whole blocks of channels (pixels, then rows of the panel), then those of the last block
- * if it is shorter, `table` steps apart. */
-static void run_panel(const fc_problem *p, const fc_tile *tile, const fc_operands *operands, const source *from,
-                      const outputs *to, int64_t channels, int64_t chunk, const int64_t *offsets, int64_t table)
+/* The tables of a chunk of channels. */
+typedef struct {
+    const int64_t *pixels, *rows; /* offsets along the chain: of pixels, and of the rows of a panel */
+    lines ahead;                  /* of the next chunk's weights */
+} tables;
+
+/* `of` are those of a chunk of whole blocks of channels, and those of the last block if it is shorter. */
+static void run_panel(const fc_plan *plan, const fc_operands *operands, const source *from, const outputs *to,
+                      int64_t channels, int64_t chunk, const tables of[2])
 {
-    const fc_array *y = &operands->y;
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    const fc_array *y = &operands->y, *weight = &operands->weight;
     const int64_t size = element_size(p), step = to->vecs * tile->lanes * size, taps = p->kh * p->kw;
     const int64_t tiles = ceil_div(to->columns, tile->rows);
     const int direct = y->stride[1] == size && to->real == to->vecs * tile->lanes;
     for (int64_t c = 0, count; c < channels; c += count) {
         const int64_t whole = (channels - c) / FC_CHANNEL_BLOCK * FC_CHANNEL_BLOCK;
         count = whole ? least(whole, chunk) : channels - c;
-        const int64_t *aoff = whole ? offsets : offsets + 2 * table, *boff = aoff + table;
+        const tables *table = whole ? &of[0] : &of[1];
         const int finish = to->finish && c + count == channels;
         const char *weights = to->packed ? to->packed + c * taps * step : to->chunk;
-        if (!to->packed)
-            pack_rows(p, &operands->weight, to->group, to->oc, to->vecs * tile->lanes, to->c + c, count, to->chunk);
+        const char *ahead = weights + count * taps * step;
+        if (!to->packed) {
+            fc_pack(plan, weight, to->group, to->oc, to->vecs * tile->lanes, to->c + c, count, to->chunk);
+            ahead = to->weights + (c + count) * weight->stride[1];
+            if (c + count == channels)
+                ahead = to->weights + to->real * weight->stride[0];
+        }
+        int64_t to_call = c + count < channels || to->more ? table->ahead.tiles : 0;
         fc_tile_ends ends = {.column_bias = finish ? to->bias : NULL};
         ends.from_step = ends.to_step = direct ? y->stride[3] : step;
         for (int64_t r = 0; r < to->rows; r++) {
@@ -383,12 +389,16 @@ static void run_panel(const fc_problem *p, const fc_tile *tile, const fc_operand
                 const int64_t height = to->columns / tiles + (t < to->columns % tiles);
                 ends.to = at;
                 ends.from = c || to->resume ? at : NULL;
-                tile->run[to->vecs][height](count * taps, pixels, from->pixel, aoff, weights, boff, &ends);
+                ends.ahead = to_call ? ahead : pixels;
+                ends.ahead_off = to_call ? table->ahead.off : table->pixels;
+                tile->run[to->vecs][height](count * taps, pixels, from->pixel, table->pixels, weights, table->rows, &ends);
                 at += height * ends.to_step;
                 pixels += height * from->pixel;
+                ahead += table->ahead.step;
+                to_call -= to_call > 0;
             }
             if (finish && !direct)
-                store_row(y, row, sums, step, to->columns, to->real, size);
+                store_row(plan, y, row, sums, step, to->columns, to->real);
         }
     }
 }
@@ -411,9 +421,8 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
 
     const parts at = parts_of(p, tile, &c);
     char *strip = scratch, *bias = strip + at.bias;
-    int64_t *offsets = (int64_t *)(strip + at.tables);
     const window w = window_of(p, rows, columns);
-    const int interleaved = x[1] == size && igc > 1, in_place = interleaved && !(p->pt | p->pb | p->pl | p->pr);
+    const int interleaved = x[1] == size && igc > 1, in_place = !(p->pt | p->pb | p->pl | p->pr);
 
     for (int64_t c0 = 0; c0 < igc; c0 += c.channels) {
         const int64_t channels = least(c.channels, igc - c0);
@@ -427,24 +436,33 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             copy_strip(p, operands, &w, image + c0 * x[1], row0 * p->sh, col0 * p->sw, channels, strip, interleaved);
 
         int64_t tabulated = 0;
+        tables of[2];
         char *sums = strip + at.sums;
         for (int64_t panel = panel0; panel < panel1; panel++) {
             const int64_t first = part(panel, c.panels, c.vecs), vecs = part(panel + 1, c.panels, c.vecs) - first;
             const int64_t oc = first * tile->lanes, real = least(vecs * tile->lanes, ocg - oc), step = vecs * tile->lanes * size;
-            if (vecs != tabulated) {
-                tabulate(p, &from, least(c.chunk, channels / FC_CHANNEL_BLOCK * FC_CHANNEL_BLOCK), step, offsets,
-                         offsets + at.steps);
-                tabulate(p, &from, channels % FC_CHANNEL_BLOCK, step, offsets + 2 * at.steps, offsets + 3 * at.steps);
-                tabulated = vecs;
+            for (int i = 0; i < 2 && vecs != tabulated; i++) {
+                const int64_t whole = channels / FC_CHANNEL_BLOCK * FC_CHANNEL_BLOCK;
+                const int64_t count = i ? channels - whole : least(c.chunk, whole);
+                int64_t *table = (int64_t *)(strip + at.tables) + 3 * i * at.steps;
+                of[i] = (tables){table, table + at.steps, {0}};
+                tabulate(p, &from, count, table);
+                for (int64_t s = 0; s < count * taps; s++)
+                    table[at.steps + s] = s * step;
+                if (count)
+                    of[i].ahead = lines_of(p, operands, count, step, table + 2 * at.steps);
             }
+            tabulated = vecs;
             if (operands->bias)
                 fc_pick(bias, operands->bias + (group * ocg + oc) * operands->bias_stride, operands->bias_stride, real, size);
             const outputs to = {
                 .packed = operands->packed ? operands->packed + panel_at(plan, &c, group, panel) + c0 * taps * step : NULL,
+                .weights = operands->weight.data + (group * ocg + oc) * operands->weight.stride[0] + c0 * operands->weight.stride[1],
                 .chunk = strip + at.chunk,
                 .group = group,
                 .oc = oc,
                 .c = c0,
+                .more = panel + 1 < panel1,
                 .vecs = vecs,
                 .real = real,
                 .rows = rows,
@@ -456,7 +474,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 .bias = operands->bias ? bias : NULL,
                 .finish = c0 + channels == igc,
             };
-            run_panel(p, tile, operands, &from, &to, channels, c.chunk, offsets, at.steps);
+            run_panel(plan, operands, &from, &to, channels, c.chunk, of);
             if (c.channels < igc)
                 sums += rows * columns * step;
         }

@@ -201,9 +201,10 @@ static inline __attribute__((always_inline)) void copy_border(const fc_problem *
 
 /* The rows of the image that output rows from row0 on need, as rows of the strip, phase by phase. Borders of a constant
  * are the same for every group: the first of a task writes them. */
-static void copy_strip(const fc_problem *p, const fc_operands *operands, const layout *l, const char *image, int64_t row0,
+static void copy_strip(const fc_plan *plan, const fc_operands *operands, const layout *l, const char *image, int64_t row0,
                        int64_t channels, char *strip, int borders)
 {
+    const fc_problem *p = &plan->problem;
     const int64_t *stride = operands->x.stride;
     const int64_t size = element_size(p), phases_w = least(l->period_w, p->kw), channel_bytes = l->phases * l->plane * size;
     for (int64_t phase = 0; phase < l->phases; phase++) {
@@ -232,7 +233,7 @@ static void copy_strip(const fc_problem *p, const fc_operands *operands, const l
             if (begin >= end)
                 continue;
             if (stride[1] == size && channels > 1)
-                fc_transpose(to + lo * size, channel_bytes, row + inside, step, hi - lo, channels, size);
+                plan->transpose(to + lo * size, NULL, channel_bytes, row + inside, step, hi - lo, channels);
             else if (step == size)
                 for (int64_t c = 0; c < channels; c++)
                     copy_run(to + c * channel_bytes + lo * size, row + c * stride[1] + inside, (hi - lo) * size);
@@ -271,11 +272,12 @@ static int reads_in_place(const fc_problem *p, const fc_operands *operands, cons
 }
 
 /* Rows of finished sums to pixels that do not lie side by side. */
-static void scatter(char *to, int64_t channel_step, int64_t pixel_step, const char *from, int64_t from_step,
-                    int64_t channels, int64_t count, int64_t size)
+static void scatter(const fc_plan *plan, char *to, int64_t channel_step, int64_t pixel_step, const char *from, int64_t from_step,
+                    int64_t channels, int64_t count)
 {
+    const int64_t size = element_size(&plan->problem);
     if (channel_step == size && channels > 1) {
-        fc_transpose(to, pixel_step, from, from_step, channels, count, size);
+        plan->transpose(to, NULL, pixel_step, from, from_step, channels, count);
         return;
     }
     for (int64_t o = 0; o < channels; o++)
@@ -306,7 +308,7 @@ static void store(const fc_plan *plan, const fc_operands *operands, char *y, int
                 copy_run(to + o * stride[1], row_of_sums, count * size);
         }
         if (count > 1 && stride[3] != size)
-            scatter(to, stride[1], stride[3], from, columns * size, oc_count, count, size);
+            scatter(plan, to, stride[1], stride[3], from, columns * size, oc_count, count);
     }
 }
 
@@ -333,7 +335,7 @@ static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t 
         if (in_place)
             pixels = image + row0 * l->pitch * size;
         else
-            copy_strip(p, operands, l, image + c0 * x->stride[1], row0, c1 - c0, strip, borders || c_block < igc);
+            copy_strip(plan, operands, l, image + c0 * x->stride[1], row0, c1 - c0, strip, borders || c_block < igc);
 
         const int64_t vectors = ceil_div(q_end, tile->lanes), tiles = ceil_div(vectors, most_vecs(p, tile));
         int64_t begin = 0;
@@ -348,7 +350,7 @@ static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t 
                 for (int64_t o = 0; o < oc_count; o += tile->rows) {
                     char *at = kept + o * columns * size;
                     const fc_tile_ends ends = {
-                        .from = c ? at : NULL, .from_step = columns * size, .to = at, .to_step = columns * size};
+                        .from = c ? at : NULL, .from_step = columns * size, .to = at, .to_step = columns * size, .ahead = b, .ahead_off = tables[2 * tail + 1]};
                     tile->run[vecs][least(tile->rows, oc_count - o)](steps[tail], w + o * as, as, tables[2 * tail], b,
                                                                      tables[2 * tail + 1], &ends);
                 }

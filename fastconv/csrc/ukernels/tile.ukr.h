@@ -30,8 +30,11 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
             for (int j = 0; j < vecs; j++)
                 acc[i][j] = V(LOAD)(FC_PASTE2(FC_NAME, at)((void *)ends->from, ends->from_step, i, j));
 
+    const char *ahead = ends->ahead;
+    const int64_t *ahead_off = ends->ahead_off;
     FC_ROLLED
     for (int64_t s = 0; s < steps; s++) {
+        __builtin_prefetch(ahead + ahead_off[s], 0, 2);
         const char *rows_at = a + aoff[s];
         const FC_ELEMENT *columns_at = (const FC_ELEMENT *)(b + boff[s]);
         V(VEC) p[V(VECS)];
