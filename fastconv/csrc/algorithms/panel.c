@@ -27,9 +27,9 @@ enum {
     COPY_ROW = 20,           /* to begin a row, */
     PACK_VECTOR = 7,         /* to pack a vector of weights, */
     FAR_VECTOR = 20,         /* to write it to far memory and back, */
-    TILE = 30,               /* to begin and end a tile, */
+    TILE = 20,               /* to begin and end a tile, */
     STORE_LANE = 2,          /* to store four elements of a transposed result, */
-    TASK = 2000,             /* and for a task */
+    TASK = 1000,             /* and for a task */
 };
 
 /* The part of the image that a task reads. */

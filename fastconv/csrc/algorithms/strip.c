@@ -25,7 +25,9 @@ enum {
     OC_BLOCK = 384,           /* most output channels of a task: 384 x 64 x 4 = 96 KiB of running sums */
     MOST_ROWS = 64,           /* most output rows of a task */
     COPY_VECTOR = 2,          /* estimated cycles to copy a vector, */
-    COPY_ROW = 20,            /* and to begin a row */
+    STORE_VECTOR = 10,        /* to store one, rows of the result apart, */
+    COPY_ROW = 20,            /* to begin a row, */
+    CALL = 60,                /* and to begin and end a tile */
 };
 
 typedef struct {
@@ -86,7 +88,7 @@ static const char *reject(const fc_problem *p)
 /* Estimated cycles to move a vector of pixels in or out: one element at a time where channels lie between them. */
 static double move_cost(const fc_problem *p, const fc_tile *tile)
 {
-    return p->channels_last && p->ic == p->groups ? COPY_VECTOR * tile->lanes : COPY_VECTOR;
+    return (p->channels_last && p->ic == p->groups) || p->sw > 1 ? COPY_VECTOR * tile->lanes : COPY_VECTOR;
 }
 
 static double copied(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
@@ -98,8 +100,10 @@ static double copied(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
 
 static double multiplied(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
 {
-    const double vectors = (double)ceil_div((out_rows - 1) * lay_out(p, 1).pitch + p->ow, tile->lanes);
-    return vectors * (double)(p->oc / p->groups) * ((double)chain_length(p) + move_cost(p, tile));
+    const int64_t ocg = p->oc / p->groups, vectors = ceil_div((out_rows - 1) * lay_out(p, 1).pitch + p->ow, tile->lanes);
+    const double calls = (double)ceil_div(vectors, most_vecs(p, tile)) * (double)ceil_div(ocg, tile->rows) *
+                         (double)ceil_div(p->ic / p->groups, FC_CHANNEL_BLOCK);
+    return (double)vectors * (double)ocg * ((double)chain_length(p) + move_cost(p, tile) + STORE_VECTOR) + calls * CALL;
 }
 
 static double block_cost(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
