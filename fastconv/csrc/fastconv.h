@@ -96,6 +96,30 @@ typedef struct {
     fc_channels_fn run[5]; /* by pixels, 1 to 4 */
 } fc_channels;
 
+/* A microkernel for few channels where pixels lie side by side: up to four rows of outputs, in vectors of pixels.
+ *
+ *   y[i][j] = sum over k < kh and t < taps of w[k][t] * x[i * stride + k][xoff[t] + j], + *bias
+ *
+ * for i < rows and j < vectors * lanes, the last vector's first `last` lanes alone; `*_row` and `xoff` in bytes. `w` is dense;
+ * `bias` may be NULL. Each output is one chain in the order of k, then t. All lanes of all vectors are read. Leaf. */
+typedef struct {
+    int64_t rows, kh, taps, stride, last;
+    const char *x;
+    int64_t x_row;
+    const int64_t *xoff;
+    const void *w, *bias;
+    char *y;
+    int64_t y_row;
+} fc_rows_run;
+
+enum { FC_ROWS_MAX = 4 };
+
+typedef struct {
+    int vecs, lanes;
+    /* By vectors, 1 to vecs: [0] for any run, [1] and [2] for that stride where kh, taps and rows are 3, 3 and 4. */
+    void (*run[3][5])(const fc_rows_run *run);
+} fc_rows;
+
 /* to[j][i] = from[i][j] for i < rows and j < columns: elements that lie one after the other in a row. Row j of `to` lies
  * to_at[j] bytes from it, or j * to_step where to_at is NULL; from_step in bytes. */
 typedef void (*fc_transpose_fn)(char *to, const int64_t *to_at, int64_t to_step, const char *from, int64_t from_step,
@@ -128,6 +152,7 @@ typedef struct {
 const fc_peak *fc_peak_of(int isa, fc_dtype dtype);
 
 const fc_channels *fc_channels_of(int isa, fc_dtype dtype);
+const fc_rows *fc_rows_of(int isa, fc_dtype dtype);
 fc_transpose_fn fc_transpose_of(int isa, fc_dtype dtype);
 
 /* An array in the canonical order of its axes (n, c, h, w; weight: o, i, h, w), with strides in bytes. */

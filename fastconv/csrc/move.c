@@ -6,6 +6,7 @@
 
 typedef uint32_t word4 __attribute__((may_alias, aligned(4)));
 typedef uint64_t word8 __attribute__((may_alias, aligned(8)));
+
 void fc_pick(char *to, const char *from, int64_t step, int64_t count, int64_t size)
 {
     if (step == size || count == 1)
@@ -16,6 +17,9 @@ void fc_pick(char *to, const char *from, int64_t step, int64_t count, int64_t si
     else if (size == 4)
         for (int64_t j = 0; j < count; j++)
             ((word4 *)to)[j] = *(const word4 *)(from + j * step);
+    else if (step == 16)
+        for (int64_t j = 0; j < count; j++)
+            ((word8 *)to)[j] = ((const word8 *)from)[2 * j];
     else
         for (int64_t j = 0; j < count; j++)
             ((word8 *)to)[j] = *(const word8 *)(from + j * step);

@@ -21,9 +21,23 @@ static inline int64_t ceil_div(int64_t a, int64_t b)
     return a / b + (a % b != 0);
 }
 
+/* Where part i of `count` things begins that are divided into `parts` as equal as can be. */
+static inline int64_t part(int64_t i, int64_t parts, int64_t count)
+{
+    return count / parts * i + least(i, count % parts);
+}
+
 static inline int64_t element_size(const fc_problem *p)
 {
     return p->dtype == FC_F32 ? 4 : 8;
+}
+
+static inline void copy_one(char *to, const char *from, int64_t size)
+{
+    if (size == 4)
+        memcpy(to, from, 4);
+    else
+        memcpy(to, from, 8);
 }
 
 /* memcpy for rows that are mostly short: 14 pixels of a small map take four moves, and no call. */

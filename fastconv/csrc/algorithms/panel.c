@@ -48,12 +48,6 @@ typedef struct {
     int64_t chunk;         /* and in a chunk */
 } cut;
 
-/* Block i of `blocks` equal parts of `count`, begins here. */
-static int64_t part(int64_t i, int64_t blocks, int64_t count)
-{
-    return count / blocks * i + least(i, count % blocks);
-}
-
 /* Where the kernel is one pixel high or wide, what strides skip is not copied. */
 static window window_of(const fc_problem *p, int64_t out_rows, int64_t out_columns)
 {

@@ -103,7 +103,8 @@ static double multiplied(const fc_problem *p, const fc_tile *tile, int64_t out_r
     const int64_t ocg = p->oc / p->groups, vectors = ceil_div((out_rows - 1) * lay_out(p, 1).pitch + p->ow, tile->lanes);
     const double calls = (double)ceil_div(vectors, most_vecs(p, tile)) * (double)ceil_div(ocg, tile->rows) *
                          (double)ceil_div(p->ic / p->groups, FC_CHANNEL_BLOCK);
-    return (double)vectors * (double)ocg * ((double)chain_length(p) + move_cost(p, tile) + STORE_VECTOR) + calls * CALL;
+    const double loads = p->oc == p->groups ? 2 : 1; /* a tile of one row loads a vector for each product, across lines */
+    return (double)vectors * (double)ocg * ((double)chain_length(p) * loads + move_cost(p, tile) + STORE_VECTOR) + calls * CALL;
 }
 
 static double block_cost(const fc_problem *p, const fc_tile *tile, int64_t out_rows)

@@ -3,5 +3,6 @@
 
 FC_ALGORITHM(depthwise)
 FC_ALGORITHM(panel)
+FC_ALGORITHM(planes)
 FC_ALGORITHM(strip)
 FC_ALGORITHM(gather)

@@ -15,6 +15,7 @@
 #define FC_ZERO_f32() _mm256_setzero_ps()
 #define FC_LOAD_f32(p) _mm256_loadu_ps(p)
 #define FC_STORE_f32(p, v) _mm256_storeu_ps(p, v)
+#define FC_STORE_FIRST_f32(p, v, n) FC_STORE_FIRST(f32, p, v, n)
 #define FC_SPLAT_f32(p) _mm256_broadcast_ss(p)
 #define FC_FMA_f32(a, b, c) _mm256_fmadd_ps(a, b, c)
 
@@ -26,5 +27,6 @@
 #define FC_ZERO_f64() _mm256_setzero_pd()
 #define FC_LOAD_f64(p) _mm256_loadu_pd(p)
 #define FC_STORE_f64(p, v) _mm256_storeu_pd(p, v)
+#define FC_STORE_FIRST_f64(p, v, n) FC_STORE_FIRST(f64, p, v, n)
 #define FC_SPLAT_f64(p) _mm256_broadcast_sd(p)
 #define FC_FMA_f64(a, b, c) _mm256_fmadd_pd(a, b, c)

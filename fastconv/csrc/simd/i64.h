@@ -5,6 +5,7 @@
 #define FC_ZERO_i64() ((FC_VEC_i64){0})
 #define FC_LOAD_i64(p) (*(const FC_VEC_i64 *)(p))
 #define FC_STORE_i64(p, v) (*(FC_VEC_i64 *)(p) = (v))
+#define FC_STORE_FIRST_i64(p, v, n) FC_STORE_FIRST(i64, p, v, n)
 #define FC_SPLAT_i64(p) (*(p) + (FC_VEC_i64){0})
 #define FC_FMA_i64(a, b, c) ((a) * (b) + (c))
 #define FC_ROWS_i64 4

@@ -13,6 +13,7 @@
 #define FC_ZERO_f32() vdupq_n_f32(0)
 #define FC_LOAD_f32(p) vld1q_f32(p)
 #define FC_STORE_f32(p, v) vst1q_f32(p, v)
+#define FC_STORE_FIRST_f32(p, v, n) FC_STORE_FIRST(f32, p, v, n)
 #define FC_SPLAT_f32(p) vld1q_dup_f32(p)
 #define FC_FMA_f32(a, b, c) vfmaq_f32(c, a, b)
 
@@ -24,5 +25,6 @@
 #define FC_ZERO_f64() vdupq_n_f64(0)
 #define FC_LOAD_f64(p) vld1q_f64(p)
 #define FC_STORE_f64(p, v) vst1q_f64(p, v)
+#define FC_STORE_FIRST_f64(p, v, n) FC_STORE_FIRST(f64, p, v, n)
 #define FC_SPLAT_f64(p) vld1q_dup_f64(p)
 #define FC_FMA_f64(a, b, c) vfmaq_f64(c, a, b)

@@ -14,6 +14,7 @@
 #define FC_ZERO_f32() 0.0f
 #define FC_LOAD_f32(p) (*(p))
 #define FC_STORE_f32(p, v) (*(p) = (v))
+#define FC_STORE_FIRST_f32(p, v, n) FC_STORE_FIRST(f32, p, v, n)
 #define FC_SPLAT_f32(p) (*(p))
 #define FC_FMA_f32(a, b, c) fmaf(a, b, c)
 
@@ -25,5 +26,6 @@
 #define FC_ZERO_f64() 0.0
 #define FC_LOAD_f64(p) (*(p))
 #define FC_STORE_f64(p, v) (*(p) = (v))
+#define FC_STORE_FIRST_f64(p, v, n) FC_STORE_FIRST(f64, p, v, n)
 #define FC_SPLAT_f64(p) (*(p))
 #define FC_FMA_f64(a, b, c) fma(a, b, c)

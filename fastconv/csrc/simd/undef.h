@@ -11,6 +11,7 @@
 #undef FC_ZERO_f32
 #undef FC_LOAD_f32
 #undef FC_STORE_f32
+#undef FC_STORE_FIRST_f32
 #undef FC_SPLAT_f32
 #undef FC_FMA_f32
 
@@ -22,6 +23,7 @@
 #undef FC_ZERO_f64
 #undef FC_LOAD_f64
 #undef FC_STORE_f64
+#undef FC_STORE_FIRST_f64
 #undef FC_SPLAT_f64
 #undef FC_FMA_f64
 
@@ -33,5 +35,6 @@
 #undef FC_ZERO_i64
 #undef FC_LOAD_i64
 #undef FC_STORE_i64
+#undef FC_STORE_FIRST_i64
 #undef FC_SPLAT_i64
 #undef FC_FMA_i64

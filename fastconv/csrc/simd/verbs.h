@@ -4,6 +4,7 @@
  *   FC_ZERO_T()                all lanes +0
  *   FC_LOAD_T(p)               the lanes at p, which need be aligned to an element only
  *   FC_STORE_T(p, v)           likewise
+ *   FC_STORE_FIRST_T(p, v, n)  the first n lanes, and nothing beyond them
  *   FC_SPLAT_T(p)              the element at p in every lane
  *   FC_FMA_T(a, b, c)          a * b + c in each lane, rounded once
  *   FC_ROWS_T, FC_VECS_T       the register tile: rows of outputs by vectors of outputs
@@ -23,16 +24,27 @@
 #define FC_STRING_(a) #a
 #define FC_STRING(a) FC_STRING_(a)
 
-/* Before a loop over a register tile, and before the loop over the chain. */
+/* Before a loop over a register tile, before the loop over the chain, and before one that is of three steps if short. */
 #ifdef __clang__
 #define FC_UNROLL _Pragma("clang loop unroll(full)")
 #define FC_ROLLED _Pragma("clang loop unroll(disable)")
+#define FC_FEW
 #else
 #define FC_UNROLL _Pragma("GCC unroll 16")
 #define FC_ROLLED _Pragma("GCC unroll 1")
+#define FC_FEW _Pragma("GCC unroll 3")
 #endif
 
 #define V(verb) FC_PASTE3(FC, verb, FC_T)
+
+/* The first n lanes by way of memory, where no instruction does it well. */
+#define FC_STORE_FIRST(T, p, v, n)                                                                                     \
+    do {                                                                                                               \
+        FC_ELEMENT_##T lanes_[FC_LANES_##T];                                                                           \
+        FC_STORE_##T(lanes_, v);                                                                                       \
+        for (int64_t lane_ = 0; lane_ < (n); lane_++)                                                                  \
+            (p)[lane_] = lanes_[lane_];                                                                                \
+    } while (0)
 
 /* The C type of an element. */
 typedef float FC_ELEMENT_f32;
