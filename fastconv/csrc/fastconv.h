@@ -82,18 +82,26 @@ typedef struct {
     fc_store_fn store;
 } fc_tile;
 
-/* A microkernel for depthwise kernels, a block of channels side by side:
+/* A microkernel for depthwise kernels, a vector of channels:
  *
- *   y[i * y_step][j] = sum over s < steps of x[i * x_step + xoff[s]][j] * w[s * channels + j], + bias[j]
+ *   y[i * y_step][j] = sum over s < steps of x[i * x_step + xoff[s]][j] * w[s][j], + bias[j]
  *
- * for i < pixels and j < channels; steps and offsets in bytes. `w` and `bias` are dense; `bias` may be NULL. Each output
- * is one chain in the order of s. */
+ * for i < pixels and j < lanes; steps and offsets in bytes. `w` and `bias` are dense; `bias` may be NULL. Each output is one
+ * chain in the order of s. Leaf. */
 typedef void (*fc_channels_fn)(int64_t steps, const char *x, int64_t x_step, const int64_t *xoff, const void *w,
                                const void *bias, char *y, int64_t y_step);
 
+/* The same for a kernel of `kh` rows, `x_row` apart, of a width and for a horizontal stride of its own, without dilation,
+ * and FC_PIXELS pixels: y[i * y_step][j] = sum of x[ky * x_row + (i * stride + kx) * x_step][j] * w[ky][kx][j], + bias[j]. */
+typedef void (*fc_slide_fn)(int64_t kh, const char *x, int64_t x_row, int64_t x_step, const void *w, const void *bias,
+                            char *y, int64_t y_step);
+
+enum { FC_PIXELS = 7 };
+
 typedef struct {
-    int channels;          /* in a block */
-    fc_channels_fn run[5]; /* by pixels, 1 to 4 */
+    int lanes;
+    fc_channels_fn run[FC_PIXELS + 1]; /* by pixels, from 1 */
+    fc_slide_fn slide[8][3];           /* by width and stride; NULL where there is none */
 } fc_channels;
 
 /* A microkernel for few channels where pixels lie side by side: up to four rows of outputs, in vectors of pixels.

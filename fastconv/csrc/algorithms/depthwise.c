@@ -1,153 +1,261 @@
-/* depthwise: depthwise kernels where channels stand last, a vector of channels at a time.
+/* depthwise: kernels of one input channel a group, with a vector of channels at a time.
  *
- * A task is a block of channels and of output rows of one image. The input rows it needs are copied, padded, into a strip
- * of pixels, each with the block's channels side by side, so that taps, strides and dilations are offsets. Where there is
- * no padding and the block is whole, the image is read in place.
+ * The input rows that a block of output rows needs are copied, padded, into a strip of pixels, each with a vector of
+ * channels, by transposition where the pixels of a channel lie side by side. Where channels do, and there is no padding,
+ * the image is read in place. Results of the other layout wait, and are transposed together.
  *
- * Cost: a fused multiply-add for each output and tap, in vectors of channels; one copied pixel for each input pixel. */
+ * With several output channels a group, the strip has its input channel once for each.
+ *
+ * Cost: a fused multiply-add for each product, in vectors of channels; one copied pixel for each input pixel, and one for
+ * each output pixel where it is transposed. */
 
 #include "algorithms/common.h"
 
 enum {
-    STRIP_BYTES = 1 << 18, /* a quarter of Zen 4's L2 */
-    MOST_ROWS = 16,        /* most output rows of a task */
-    PIXELS = 4,            /* of one call of the kernel */
+    STRIP_BYTES = 1 << 17, /* an eighth of Zen 4's L2 */
+    ROOM_BYTES = 1 << 20,  /* at most, for a single row */
+    MOST_ROWS = 32,        /* of outputs in a task */
     MOST_TAPS = 1 << 12,
+    TASK_MACS = 1 << 17,   /* least work worth a task of its own */
+    MIN_TASKS = 32,
+    COPY_PIXEL = 4,       /* estimated cycles to copy a vector, */
+    TRANSPOSE_PIXEL = 7,  /* or to transpose it, */
+    BORDER_PIXEL = 10,    /* to fill one with padding, */
+    TILE = 20,            /* and to begin and end seven pixels */
 };
 
 typedef struct {
-    int64_t rows, columns;              /* of the strip, in pixels */
-    int64_t weights, bias, offsets, sums, end; /* bytes from the strip at 0 */
+    int64_t rows, columns; /* of the strip, in pixels, and of those the columns */
+    int64_t width;         /* that taps read: the image may have more */
+    int64_t sums, weights, bias, fill, tables, end; /* bytes from the strip at 0 */
 } parts;
 
-static parts parts_of(const fc_problem *p, const fc_channels *kernel, int64_t out_rows)
+/* How a problem is cut. */
+typedef struct {
+    int64_t vectors;    /* of output channels, */
+    int64_t row_blocks; /* and blocks of rows */
+    int64_t rows;       /* of outputs in a task, at most */
+} cut;
+
+static parts parts_of(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
 {
-    const int64_t block = kernel->channels * element_size(p), taps = p->kh * p->kw;
+    const int64_t pixel = tile->lanes * element_size(p), taps = p->kh * p->kw;
     parts at;
     at.rows = (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
-    at.columns = (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1;
-    at.weights = at.rows * at.columns * block;
-    at.bias = at.weights + taps * block;
-    at.sums = at.bias + block;
-    at.offsets = at.sums + PIXELS * block;
-    at.end = ceil_div(at.offsets + taps * (int64_t)sizeof(int64_t), 128) * 128;
+    at.width = (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1;
+    at.columns = most(at.width, p->pl + p->iw);
+    at.sums = at.rows * at.columns * pixel;
+    at.weights = at.sums + out_rows * p->ow * pixel;
+    at.bias = at.weights + taps * pixel;
+    at.fill = at.bias + pixel;
+    at.tables = ceil_div(at.fill + pixel, 64) * 64;
+    at.end = ceil_div(at.tables + (taps + at.rows * p->iw) * (int64_t)sizeof(int64_t), 128) * 128;
     return at;
 }
 
 static const char *reject(const fc_problem *p)
 {
-    if (p->ic != p->groups || p->oc != p->groups)
-        return "it needs one input and one output channel a group";
+    if (p->ic != p->groups)
+        return "it needs one input channel a group";
     if (p->kh > MOST_TAPS || p->kw > MOST_TAPS || p->kh * p->kw > MOST_TAPS)
         return "the kernel has too many taps for its table";
     const double rows = (double)(p->kh - 1) * (double)p->dh + 1;
-    const double columns = (double)(p->ow - 1) * (double)p->sw + (double)(p->kw - 1) * (double)p->dw + 1;
-    if (rows * columns * 512 > STRIP_BYTES * 8.0) /* 512 bytes are the widest block of channels */
+    const double width = (double)(p->ow - 1) * (double)p->sw + (double)(p->kw - 1) * (double)p->dw + 1;
+    const double inside = (double)p->pl + (double)p->iw;
+    if (rows * (width > inside ? width : inside) * 64 > ROOM_BYTES) /* a vector has 64 bytes at most */
         return "one row of outputs needs a larger strip than there is";
     return NULL;
 }
 
-/* The vector is full of channels only where they lie side by side, and there are some. */
+static cut cut_up(const fc_problem *p, const fc_tile *tile)
+{
+    cut c = {.vectors = ceil_div(p->oc, tile->lanes), .rows = 1};
+    const double work = (double)p->n * (double)p->oc * (double)p->oh * (double)p->ow * (double)(p->kh * p->kw);
+    const double wanted = work / TASK_MACS < MIN_TASKS ? work / TASK_MACS : MIN_TASKS;
+    while (c.rows < least(p->oh, MOST_ROWS) && parts_of(p, tile, c.rows + 1).sums <= STRIP_BYTES)
+        c.rows++;
+    while (c.rows > 4 && (double)(p->n * c.vectors) * (double)ceil_div(p->oh, c.rows) < wanted)
+        c.rows = ceil_div(c.rows, 2);
+    c.row_blocks = ceil_div(p->oh, c.rows);
+    c.rows = ceil_div(p->oh, c.row_blocks);
+    return c;
+}
+
+/* A vector is full of channels only where there are some. */
 static double cost(const fc_problem *p, const fc_tile *tile)
 {
-    const double vectors = (double)ceil_div(p->ic, tile->columns) * tile->vecs;
-    const double outputs = (double)p->n * (double)p->oh * (double)p->ow;
-    return outputs * vectors * ((double)(p->kh * p->kw) + 4) * (p->channels_last ? 1 : 100);
+    const cut c = cut_up(p, tile);
+    const parts at = parts_of(p, tile, c.rows);
+    const double blocks = (double)p->n * (double)c.vectors * (double)c.row_blocks, taps = (double)(p->kh * p->kw);
+    const double outputs = (double)c.rows * (double)p->ow, inputs = (double)least(at.rows, p->ih) * (double)p->iw;
+    const int slides = p->dw == 1 && p->sw <= 2 && (p->kw == 3 || p->kw == 5 || p->kw == 7);
+    const double copies = p->channels_last ? inputs * COPY_PIXEL : (inputs + outputs) * TRANSPOSE_PIXEL;
+    const double border = (double)(at.rows * at.columns) - inputs;
+    const double tiles = (double)c.rows * (double)ceil_div(p->ow, FC_PIXELS);
+    return blocks * (outputs * taps * (slides ? 1.1 : 1.3) + tiles * TILE + copies + (border > 0 ? border * BORDER_PIXEL : 0) + 20 * taps + 500);
 }
 
 static void prepare(fc_plan *plan)
 {
     const fc_problem *p = &plan->problem;
-    const fc_channels *kernel = fc_channels_of(plan->isa, p->dtype);
-    plan->px_block = 1;
-    while (plan->px_block < least(p->oh, MOST_ROWS) && parts_of(p, kernel, plan->px_block + 1).weights <= STRIP_BYTES)
-        plan->px_block++;
-    plan->oc_block = kernel->channels;
-    plan->n_tasks = p->n * ceil_div(p->ic, kernel->channels) * ceil_div(p->oh, plan->px_block);
-    plan->task_macs = (double)(plan->px_block * kernel->channels) * (double)p->ow * (double)(p->kh * p->kw);
-    plan->scratch_bytes = parts_of(p, kernel, plan->px_block).end;
+    const cut c = cut_up(p, plan->tile);
+    plan->n_tasks = p->n * c.vectors * c.row_blocks;
+    plan->task_macs = (double)(c.rows * p->ow * plan->tile->lanes) * (double)(p->kh * p->kw);
+    plan->scratch_bytes = parts_of(p, plan->tile, c.rows).end;
 }
 
-/* The channels of one pixel, side by side; what is beyond the last channel is 0. */
-static inline __attribute__((always_inline)) void copy_pixel(const fc_operands *operands, char *to, const char *from,
-                                                             int64_t channels, int64_t block, int64_t size)
+/* One pixel: the input channels of output channels `oc` to `oc + channels`; what is beyond is 0. */
+static inline __attribute__((always_inline)) void copy_pixel(const fc_problem *p, const fc_operands *operands, char *to,
+                                                             const char *from, int64_t oc, int64_t channels, int64_t lanes,
+                                                             int64_t size)
 {
-    const int64_t step = operands->x.stride[1];
-    if (from && step == size)
-        copy_run(to, from, channels * size);
+    const int64_t step = operands->x.stride[1], ocg = p->oc / p->groups;
+    if (step == size && ocg == 1)
+        copy_run(to, from + oc * size, channels * size);
     else
         for (int64_t c = 0; c < channels; c++)
-            memcpy(to + c * size, from ? from + c * step : (const char *)&operands->fill, (size_t)size);
-    if (channels < block)
-        memset(to + channels * size, 0, (size_t)((block - channels) * size));
+            memcpy(to + c * size, from + (oc + c) / ocg * step, (size_t)size);
+    if (channels < lanes)
+        memset(to + channels * size, 0, (size_t)((lanes - channels) * size));
 }
 
-static void copy_strip(const fc_problem *p, const fc_operands *operands, const parts *at, const char *image, int64_t row0,
-                       int64_t channels, int64_t block, char *strip)
+/* `count` whole vectors, `step` bytes apart. */
+static inline void copy_pixels(char *to, const char *from, int64_t step, int64_t count, int64_t pixel)
 {
-    const int64_t *stride = operands->x.stride, size = element_size(p);
+    if (pixel == 64)
+        for (int64_t j = 0; j < count; j++)
+            memcpy(to + j * 64, from + j * step, 64);
+    else
+        for (int64_t j = 0; j < count; j++)
+            copy_run(to + j * pixel, from + j * step, pixel);
+}
+
+/* Whether whole rows of the image, one after the other, can be transposed into the strip. */
+static int transposes(const fc_problem *p, const fc_operands *operands)
+{
+    const int64_t *x = operands->x.stride, size = element_size(p);
+    return p->oc == p->groups && x[1] != size && (x[3] == size || p->iw == 1) && (x[2] == p->iw * size || p->ih == 1);
+}
+
+static void copy_strip(const fc_plan *plan, const fc_operands *operands, const parts *at, const char *image, int64_t row0,
+                       int64_t oc, int64_t channels, char *strip)
+{
+    const fc_problem *p = &plan->problem;
+    const int64_t *x = operands->x.stride, size = element_size(p), lanes = plan->tile->lanes, pixel = lanes * size;
+    const int64_t top = row0 * p->sh - p->pt; /* the image's row that row 0 is */
+    /* Rows and columns of the strip that lie inside the image. */
+    const int64_t first = top < 0 ? least(-top, at->rows) : 0, last = most(least(p->ih - top, at->rows), first);
+    const int64_t left = p->pl, right = p->pl + p->iw;
+    const int whole = transposes(p, operands) && channels == lanes && first < last;
+    if (whole) {
+        int64_t *const pixels = (int64_t *)(strip + at->tables) + p->kh * p->kw, *to = pixels;
+        for (int64_t r = first; r < last; r++)
+            for (int64_t j = left; j < right; j++)
+                *to++ = (r * at->columns + j) * pixel;
+        plan->transpose(strip, pixels, 0, image + (top + first) * x[2] + oc * x[1], x[1], lanes, to - pixels);
+    }
+    for (int64_t c = 0; c < lanes; c++)
+        copy_one(strip + at->fill + c * size, (const char *)&operands->fill, size);
     for (int64_t r = 0; r < at->rows; r++) {
-        const int64_t row = fc_extend(p->padding_mode, row0 * p->sh + r - p->pt, p->ih);
-        for (int64_t j = 0; j < at->columns; j++, strip += block * size) {
-            const int64_t column = row < 0 ? -1 : fc_extend(p->padding_mode, j - p->pl, p->iw);
-            const char *from = column < 0 ? NULL : image + row * stride[2] + column * stride[3];
-            if (size == 4)
-                copy_pixel(operands, strip, from, channels, block, 4);
+        const int64_t row = fc_extend(p->padding_mode, top + r, p->ih);
+        const char *from = image + row * x[2] + oc * x[1];
+        char *to = strip + r * at->columns * pixel;
+        int64_t begin = least(left, at->width), end = least(right, at->width); /* that are there, or easily had */
+        if (row < 0)
+            begin = end = at->width;
+        else if (!(whole && r >= first && r < last)) {
+            if (x[1] == size && p->oc == p->groups && channels == lanes)
+                copy_pixels(to + begin * pixel, from, x[3], end - begin, pixel);
             else
-                copy_pixel(operands, strip, from, channels, block, 8);
+                end = begin;
+        }
+        for (int64_t j = 0; j < at->width; j++) {
+            if (j == begin)
+                j = end;
+            if (j >= at->width)
+                break;
+            const int64_t column = row < 0 ? -1 : fc_extend(p->padding_mode, j - p->pl, p->iw);
+            if (column < 0)
+                copy_run(to + j * pixel, strip + at->fill, pixel);
+            else if (size == 4)
+                copy_pixel(p, operands, to + j * pixel, image + row * x[2] + column * x[3], oc, channels, lanes, 4);
+            else
+                copy_pixel(p, operands, to + j * pixel, image + row * x[2] + column * x[3], oc, channels, lanes, 8);
         }
     }
+}
+
+/* Finished sums, pixels with a vector of channels each, to rows of the result. */
+static void store(const fc_plan *plan, const fc_operands *operands, char *to, const char *sums, int64_t rows, int64_t channels)
+{
+    const fc_problem *p = &plan->problem;
+    const int64_t *y = operands->y.stride, size = element_size(p), pixel = plan->tile->lanes * size;
+    const int64_t whole = y[3] == size && (y[2] == p->ow * size || rows == 1) ? rows : 1; /* rows at a time */
+    for (int64_t r = 0; r < rows; r += whole, to += y[2])
+        if (y[3] == size || p->ow == 1)
+            plan->transpose(to, NULL, y[1], sums + r * p->ow * pixel, pixel, whole * p->ow, channels);
+        else
+            for (int64_t j = 0; j < p->ow; j++)
+                for (int64_t c = 0; c < channels; c++)
+                    copy_one(to + j * y[3] + c * y[1], sums + (r * p->ow + j) * pixel + c * size, size);
 }
 
 static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
 {
     const fc_problem *p = &plan->problem;
     const fc_channels *kernel = fc_channels_of(plan->isa, p->dtype);
-    const int64_t size = element_size(p), block = kernel->channels, taps = p->kh * p->kw;
-    const int64_t row_blocks = ceil_div(p->oh, plan->px_block), c_blocks = ceil_div(p->ic, block);
-    const int64_t row0 = task % row_blocks * plan->px_block, c0 = task / row_blocks % c_blocks * block;
-    const int64_t n = task / row_blocks / c_blocks;
-    const int64_t rows = least(plan->px_block, p->oh - row0), channels = least(block, p->ic - c0);
+    const int64_t size = element_size(p), lanes = kernel->lanes, taps = p->kh * p->kw, ocg = p->oc / p->groups;
+    const cut c = cut_up(p, plan->tile);
+    const int64_t row_block = task % c.row_blocks, vector = task / c.row_blocks % c.vectors, n = task / c.row_blocks / c.vectors;
+    const int64_t row0 = part(row_block, c.row_blocks, p->oh), rows = part(row_block + 1, c.row_blocks, p->oh) - row0;
+    const int64_t oc = vector * lanes, channels = least(lanes, p->oc - oc);
     const int64_t *x = operands->x.stride, *w = operands->weight.stride, *y = operands->y.stride;
-    const parts at = parts_of(p, kernel, plan->px_block);
+    const parts room = parts_of(p, plan->tile, c.rows);
+    parts at = parts_of(p, plan->tile, rows);
 
-    char *weights = (char *)scratch + at.weights, *bias = (char *)scratch + at.bias, *sums = (char *)scratch + at.sums;
-    int64_t *offsets = (int64_t *)((char *)scratch + at.offsets);
-    memset(weights, 0, (size_t)((taps + 1) * block * size));
-    for (int64_t c = 0; c < channels; c++) {
-        const char *from = operands->weight.data + (c0 + c) * w[0];
-        for (int64_t s = 0; s < taps; s++)
-            memcpy(weights + (s * block + c) * size, from + s / p->kw * w[2] + s % p->kw * w[3], (size_t)size);
+    char *weights = (char *)scratch + room.weights, *bias = (char *)scratch + room.bias, *sums = (char *)scratch + room.sums;
+    int64_t *offsets = (int64_t *)((char *)scratch + room.tables);
+    at.tables = room.tables;
+    at.fill = room.fill;
+    memset(weights, 0, (size_t)((taps + 1) * lanes * size));
+    for (int64_t k = 0; k < channels; k++) {
+        const char *from = operands->weight.data + (oc + k) * w[0];
+        for (int64_t ky = 0, s = 0; ky < p->kh; ky++)
+            for (int64_t kx = 0; kx < p->kw; kx++, s++)
+                copy_one(weights + (s * lanes + k) * size, from + ky * w[2] + kx * w[3], size);
         if (operands->bias)
-            memcpy(bias + c * size, operands->bias + (c0 + c) * operands->bias_stride, (size_t)size);
+            copy_one(bias + k * size, operands->bias + (oc + k) * operands->bias_stride, size);
     }
 
-    const char *image = operands->x.data + n * x[0] + c0 * x[1], *pixels = scratch;
-    int64_t pixel_bytes = block * size, row_bytes = at.columns * pixel_bytes;
-    if (!(p->pt | p->pb | p->pl | p->pr) && x[1] == size && channels == block) {
-        pixels = image + row0 * p->sh * x[2];
-        pixel_bytes = x[3];
-        row_bytes = x[2];
+    const char *image = operands->x.data + n * x[0], *pixels = scratch;
+    int64_t x_step = lanes * size, x_row = at.columns * x_step;
+    if (!(p->pt | p->pb | p->pl | p->pr) && x[1] == size && channels == lanes && ocg == 1) {
+        pixels = image + row0 * p->sh * x[2] + oc * size;
+        x_step = x[3];
+        x_row = x[2];
     } else
-        copy_strip(p, operands, &at, image, row0, channels, block, scratch);
+        copy_strip(plan, operands, &at, image, row0, oc, channels, scratch);
     for (int64_t s = 0; s < taps; s++)
-        offsets[s] = s / p->kw * p->dh * row_bytes + s % p->kw * p->dw * pixel_bytes;
+        offsets[s] = s / p->kw * p->dh * x_row + s % p->kw * p->dw * x_step;
 
-    const int direct = y[1] == size && channels == block;
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < p->ow; j += PIXELS) {
-            const int64_t count = least(PIXELS, p->ow - j);
-            const char *from = pixels + i * p->sh * row_bytes + j * p->sw * pixel_bytes;
-            char *to = operands->y.data + n * y[0] + c0 * y[1] + (row0 + i) * y[2] + j * y[3];
-            kernel->run[count](taps, from, p->sw * pixel_bytes, offsets, weights, operands->bias ? bias : NULL,
-                               direct ? to : sums, direct ? y[3] : block * size);
-            for (int64_t k = 0; !direct && k < count; k++)
-                if (y[1] == size)
-                    copy_run(to + k * y[3], sums + k * block * size, channels * size);
-                else
-                    for (int64_t c = 0; c < channels; c++)
-                        memcpy(to + k * y[3] + c * y[1], sums + (k * block + c) * size, (size_t)size);
-        }
+    const int direct = y[1] == size && channels == lanes;
+    char *to = operands->y.data + n * y[0] + oc * y[1] + row0 * y[2];
+    const int64_t y_step = direct ? y[3] : lanes * size, y_row = direct ? y[2] : p->ow * y_step;
+    const fc_slide_fn slide = p->dw == 1 && p->sw <= 2 && p->kw <= 7 && p->ow >= FC_PIXELS ? kernel->slide[p->kw][p->sw] : NULL;
+    const void *b = operands->bias ? bias : NULL;
+    for (int64_t i = 0; i < rows; i++) {
+        const char *from = pixels + i * p->sh * x_row;
+        char *out = (direct ? to : sums) + i * y_row;
+        for (int64_t j = 0; j < p->ow; j += FC_PIXELS)
+            if (slide) { /* the last tile ends where the row does */
+                const int64_t at_j = least(j, p->ow - FC_PIXELS);
+                slide(p->kh, from + at_j * p->sw * x_step, p->dh * x_row, x_step, weights, b, out + at_j * y_step, y_step);
+            } else
+                kernel->run[least(FC_PIXELS, p->ow - j)](taps, from + j * p->sw * x_step, p->sw * x_step, offsets, weights, b,
+                                                         out + j * y_step, y_step);
+    }
+    if (!direct)
+        store(plan, operands, to, sums, rows, channels);
 }
 
 const fc_algorithm fc_algorithm_depthwise = {
