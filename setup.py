@@ -64,8 +64,8 @@ setup(
             Extension(
                 "fastconv._kernels",
                 ["fastconv/_kernels.pyx", *map(str, sorted(CSRC.rglob("*.c")))],
-                include_dirs=[str(CSRC), numpy.get_include()],
-                depends=list(map(str, sorted(CSRC.rglob("*.h")))),
+                include_dirs=["fastconv", str(CSRC), numpy.get_include()],
+                depends=["fastconv/_pool.h", *map(str, sorted(CSRC.rglob("*.h")))],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
                 extra_compile_args=STRICT,
                 libraries=["m"],

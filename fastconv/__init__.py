@@ -1,6 +1,6 @@
 """fastconv: fast convolution on plain NumPy arrays, with backends as plugins.
 
-The main function is `conv2d`. `backends` lists who can compute it, `explain` says who would and why, `filters` makes
+The main function is `conv2d`; `plan_conv2d` prepares one whose weights stay the same. `backends` lists who can compute it, `explain` says who would and why, `filters` makes
 classic kernels. On the command line: ``python -m fastconv info``.
 """
 
@@ -18,6 +18,7 @@ from ._errors import (
     ConfigError,
 )
 from ._explain import Explanation
+from ._plan import Plan, plan_conv2d
 from ._problem import Problem
 from ._show_config import show_config
 from ._version import __version__
@@ -38,6 +39,7 @@ __all__ = [
     "BackendVersionError",
     "ConfigError",
     "Explanation",
+    "Plan",
     "Problem",
     "__version__",
     "backends",
@@ -45,6 +47,7 @@ __all__ = [
     "conv2d_output_shape",
     "explain",
     "filters",
+    "plan_conv2d",
     "register_backend",
     "set_default_backend",
     "show_config",

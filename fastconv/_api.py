@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._arguments import check_num_threads
-from ._errors import BackendResultError
+from ._execute import execute
 from ._explain import Explanation
 from ._problem import Problem, check_array, check_out, check_shape
 from .backends import BackendPlan, choose
@@ -166,27 +166,11 @@ def conv2d(
         return np.empty(problem.out_shape, problem.dtype) if out is None else out
 
     name, plan = _plan(names, problem)
-    overlaps = out is not None and any(
-        np.may_share_memory(out, array) for array in (x, weight, bias) if array is not None
-    )
-    try:
-        y = np.empty(problem.out_shape, problem.dtype) if out is None or overlaps else out
-        result = plan(x, weight, bias, y, num_threads)
-    except MemoryError as error:
-        raise MemoryError(
-            f"there is no memory for a result of shape {problem.out_shape} and dtype {problem.dtype}, or for what "
-            f"backend {name!r} needs to compute it: {str(error).rstrip('.'):.200}."
-        ) from error
-    if result is not y:
-        _check_result(name, problem, result)
-        y[...] = result
+    y = execute(name, problem, out, (x, weight, bias), lambda y: plan(x, weight, bias, y, num_threads))
     remember = getattr(plan, "remember", None) if by_default else None
     if remember is not None:
         _calls = remember(arguments)
-    if out is None or y is out:
-        return y
-    out[...] = y
-    return out
+    return y
 
 
 def explain(
@@ -283,12 +267,3 @@ def _plan(names: tuple[str, ...], problem: Problem) -> tuple[str, BackendPlan]:
             del _plans[next(iter(_plans))]
         _plans[name, problem] = plan
     return name, plan
-
-
-def _check_result(name: str, problem: Problem, result: Any) -> None:
-    if type(result) is not np.ndarray or result.shape != problem.out_shape or result.dtype != problem.dtype:
-        got = f"{type(result).__name__} {getattr(result, 'shape', '')} {getattr(result, 'dtype', '')}"
-        raise BackendResultError(
-            f"backend {name!r} returned {got:.200}, "
-            f"not an array of shape {problem.out_shape} and dtype {problem.dtype}."
-        )

@@ -36,8 +36,10 @@ class Explanation:
         self.details = details
 
     @classmethod
-    def of(cls, problem: Problem, names: tuple[str, ...], source: str, num_threads: int) -> Explanation:
-        """Ask the backends named, and only those, and record every answer."""
+    def of(
+        cls, problem: Problem, names: tuple[str, ...], source: str, num_threads: int, plan: Any = None
+    ) -> Explanation:
+        """Ask the backends named, and only those, and record every answer; `plan` is the first one's if it is at hand."""
         candidates = dict.fromkeys((*names, *specs()), "not asked for")
         for name in names:
             try:
@@ -46,7 +48,7 @@ class Explanation:
                 candidates[name] = str(error)
                 continue
             candidates[name] = "chosen"
-            plan = load(name).plan(problem)
+            plan = load(name).plan(problem) if plan is None else plan
             details = plan.explain(num_threads) if hasattr(plan, "explain") else {}
             return cls(problem, name, source, candidates, details)
         return cls(problem, None, source, candidates, {})

@@ -10,7 +10,6 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.tuple cimport PyTuple_CheckExact
 from cpython.unicode cimport PyUnicode_CheckExact
-from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
@@ -22,6 +21,7 @@ cnp.import_array()
 
 cdef extern from *:
     """
+    #include "_pool.h"
     #ifdef _OPENMP
     #include <omp.h>
     #define FC_OPENMP _OPENMP
@@ -32,12 +32,11 @@ cdef extern from *:
     static inline int omp_in_parallel(void) { return 0; }
     #endif
 
-    /* A parallel region in a forked child hangs where the parent has used libgomp before (GCC PR 60035), so children
+    /* A forked child has none of the parent's threads, and as a rule siblings that share the machine with it: children
      * are serial. Forks outside Python's os.fork count too. */
     static int fc_forked = 0;
     #if defined(__unix__) || defined(__APPLE__)
-    #include <pthread.h>
-    static void fc_note_fork(void) { fc_forked = 1; }
+    static void fc_note_fork(void) { fc_forked = 1; fc_forget_pool(); }
     static int fc_watch_forks(void) { return pthread_atfork(NULL, NULL, fc_note_fork); }
     #else
     static int fc_watch_forks(void) { return 0; }
@@ -58,6 +57,8 @@ cdef extern from *:
     int omp_get_max_threads() noexcept nogil
     int omp_get_num_procs() noexcept nogil
     int omp_in_parallel() noexcept nogil
+    ctypedef void (*fc_part_fn)(const void *work, int64_t part, int thread) noexcept nogil
+    void fc_share(fc_part_fn run, const void *work, int64_t begin, int64_t end, int count) noexcept nogil
 
 cdef extern from "fastconv.h" nogil:
     ctypedef enum fc_dtype:
@@ -78,6 +79,7 @@ cdef extern from "fastconv.h" nogil:
         fc_dtype dtype
         int bias
         int channels_last
+        int prepared
 
     ctypedef struct fc_isa:
         const char *name
@@ -310,6 +312,26 @@ cdef void give_slab(slab memory) noexcept:
     free(memory.data)
 
 
+cdef class Packed:
+    """Weights as an algorithm wants them, in memory of its own that starts a cache line."""
+
+    cdef void *memory
+    cdef char *data
+    cdef int64_t bytes
+    cdef const fc_algorithm *algorithm
+    cdef int isa
+
+    def __cinit__(self, int64_t bytes):
+        self.memory = malloc(<size_t>bytes + 64)
+        if self.memory is NULL:
+            raise MemoryError(f"no memory for {bytes} bytes of packed weights.")
+        self.data = <char *>((<uintptr_t>self.memory + 63) & ~<uintptr_t>63)
+        self.bytes = bytes
+
+    def __dealloc__(self):
+        free(self.memory)
+
+
 cdef class Plan:
     """One decision of the planner: which algorithm computes a problem with which instruction set, and in which tasks.
 
@@ -331,6 +353,8 @@ cdef class Plan:
         The instruction set's name.
     algorithm : str
         The algorithm's name, or 'auto'.
+    prepared : bool
+        Whether the weights will be packed once for many runs, so that packing them costs nothing.
     """
 
     cdef fc_plan plan
@@ -340,7 +364,7 @@ cdef class Plan:
     cdef int weight_axes[4]
 
     def __cinit__(self, tuple sizes, int padding_mode, str kind, bint bias, bint flip, tuple x_axes, tuple weight_axes,
-                  str isa, str algorithm):
+                  str isa, str algorithm, bint prepared=False):
         cdef fc_problem problem
         (problem.n, problem.groups, problem.ic, problem.ih, problem.iw, problem.oc, problem.kh, problem.kw, problem.oh,
          problem.ow, problem.sh, problem.sw, problem.dh, problem.dw, problem.pt, problem.pb, problem.pl,
@@ -348,6 +372,7 @@ cdef class Plan:
         problem.padding_mode = <fc_padding_mode>padding_mode
         problem.dtype = {"f32": FC_F32, "f64": FC_F64, "i64": FC_I64}[kind]
         problem.bias = bias
+        problem.prepared = prepared
         problem.channels_last = x_axes[1] == max(x_axes) and (problem.ic > 1 or problem.oc > 1)
         self.macs = (<double>problem.n * problem.oc * problem.oh * problem.ow
                      * (problem.ic // problem.groups) * problem.kh * problem.kw)
@@ -419,23 +444,49 @@ cdef class Plan:
             return <int>self.plan.n_tasks
         return limit
 
-    def run(self, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray y, fill, int num_threads=0):
+    def pack(self, cnp.ndarray weight, int num_threads=0):
+        """Return the weights as the algorithm wants them, for `run`; None where it takes them as they are."""
+        if not self.plan.packed_bytes:
+            return None
+        cdef Packed packed = Packed(self.plan.packed_bytes)
+        packed.algorithm = self.plan.algorithm
+        packed.isa = self.plan.isa
+        cdef fc_operands operands
+        cdef const char *why = NULL
+        cdef int count = self.choose_threads(num_threads, &why)
+        self.read_weight(weight, &operands)
+        operands.packed = packed.data
+        with nogil:
+            run_parts(&self.plan, &operands, 0, self.plan.n_packs, NULL, count)
+        return packed
+
+    def run(self, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray y, fill, int num_threads=0,
+            Packed packed=None):
         """Compute `y`. Operands have the problem's arithmetic as dtype and are aligned; any strides.
 
         Shapes, strides and pointers are read once, here, with the GIL held, and compared with the plan, so that no
         array that changes under the call can lead the kernels outside its memory.
         """
-        self.compute(x, weight, bias, y, fill, num_threads)
+        self.compute(x, weight, bias, y, fill, num_threads, packed)
+
+    cdef int read_weight(self, cnp.ndarray weight, fc_operands *operands) except -1:
+        cdef fc_problem *p = &self.plan.problem
+        cdef int64_t *shape = [p.oc, p.ic // p.groups, p.kh, p.kw]
+        self.read("weight", weight, self.weight_axes, shape, &operands.weight)
+        if self.flip:
+            operands.weight.data += (p.kh - 1) * operands.weight.stride[2] + (p.kw - 1) * operands.weight.stride[3]
+            operands.weight.stride[2] = -operands.weight.stride[2]
+            operands.weight.stride[3] = -operands.weight.stride[3]
+        return 0
 
     cdef int compute(self, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray y, fill,
-                     int num_threads) except -1:
+                     int num_threads, Packed packed) except -1:
         cdef fc_problem *p = &self.plan.problem
         cdef int64_t *x_shape = [p.n, p.ic, p.ih, p.iw]
-        cdef int64_t *weight_shape = [p.oc, p.ic // p.groups, p.kh, p.kw]
         cdef int64_t *y_shape = [p.n, p.oc, p.oh, p.ow]
         cdef fc_operands operands
         self.read("x", x, self.x_axes, x_shape, &operands.x)
-        self.read("weight", weight, self.weight_axes, weight_shape, &operands.weight)
+        self.read_weight(weight, &operands)
         self.read("out", y, self.x_axes, y_shape, &operands.y)
         if not cnp.PyArray_ISWRITEABLE(y):
             raise ValueError("out is read-only; pass a writable array.")
@@ -454,20 +505,21 @@ cdef class Plan:
             operands.fill.f64 = fill
         else:
             operands.fill.i64 = fill if fill < 2**63 else fill - 2**64
-        if self.flip:
-            operands.weight.data += (p.kh - 1) * operands.weight.stride[2] + (p.kw - 1) * operands.weight.stride[3]
-            operands.weight.stride[2] = -operands.weight.stride[2]
-            operands.weight.stride[3] = -operands.weight.stride[3]
 
+        if packed is not None and (packed.algorithm is not self.plan.algorithm or packed.isa != self.plan.isa
+                                   or packed.bytes != self.plan.packed_bytes):
+            raise ValueError("the packed weights are not this plan's.")
         cdef const char *why = NULL
         cdef int count = self.choose_threads(num_threads, &why)
         cdef slab memory
-        cdef int64_t packed_bytes = self.plan.packed_bytes if self.plan.packs_apart else 0
+        cdef int64_t packed_bytes = self.plan.packed_bytes if packed is None and self.plan.packs_apart else 0
         if not take_slab(&memory, count * self.plan.scratch_bytes + packed_bytes + 64):
             raise MemoryError(f"no memory for {count} x {self.plan.scratch_bytes} bytes of scratch and "
                               f"{packed_bytes} of packed weights.")
         cdef char *scratch = <char *>((<uintptr_t>memory.data + 63) & ~<uintptr_t>63)
         operands.packed = scratch + count * self.plan.scratch_bytes if packed_bytes else NULL
+        if packed is not None:
+            operands.packed = packed.data
         cdef int64_t step = max(<int64_t>min(SIGNAL_MACS * count / self.plan.task_macs, 1e9), <int64_t>count)
         cdef int64_t begin = 0, end
         try:
@@ -510,24 +562,29 @@ cdef class Plan:
         return 0
 
 
+# What the threads of a call share.
+cdef struct work:
+    const fc_plan *plan
+    const fc_operands *operands
+    char *scratch  # NULL for packing
+
+
 cdef void run_parts(const fc_plan *plan, const fc_operands *operands, int64_t begin, int64_t end, char *scratch,
                     int count) noexcept nogil:
     """Tasks begin to end; parts of packing the weights where there is no scratch memory."""
-    cdef int64_t part
-    if count == 1:
-        for part in range(begin, end):
-            run_part(plan, operands, part, scratch, 0)
-    else:
-        for part in prange(begin, end, schedule="dynamic", num_threads=count):
-            run_part(plan, operands, part, scratch, threadid())
+    cdef work shared
+    shared.plan = plan
+    shared.operands = operands
+    shared.scratch = scratch
+    fc_share(run_part, &shared, begin, end, count)
 
 
-cdef void run_part(const fc_plan *plan, const fc_operands *operands, int64_t part, char *scratch,
-                   int thread) noexcept nogil:
-    if scratch is NULL:
-        plan.algorithm.pack(plan, operands, part)
+cdef void run_part(const void *shared, int64_t part, int thread) noexcept nogil:
+    cdef const work *w = <const work *>shared
+    if w.scratch is NULL:
+        w.plan.algorithm.pack(w.plan, w.operands, part)
     else:
-        fc_run_task(plan, operands, part, scratch + thread * plan.scratch_bytes)
+        fc_run_task(w.plan, w.operands, part, w.scratch + thread * w.plan.scratch_bytes)
 
 
 cdef class CallCache:
@@ -576,18 +633,76 @@ cdef class CallCache:
             if not PyLong_CheckExact(num_threads) or not 1 <= num_threads < 2**31:
                 return None
             count = num_threads
-        cdef tuple shape = <tuple>(<tuple>entry)[2]
-        cdef cnp.npy_intp[4] dims
-        cdef int i
-        for i in range(len(shape)):
-            dims[i] = shape[i]
-        cdef cnp.ndarray y
-        try:
-            y = cnp.PyArray_EMPTY(<int>len(shape), dims, cnp.PyArray_TYPE(<cnp.ndarray>x), 0)
-        except MemoryError:
-            return None  # said in full where the call is checked in full
-        (<Plan>(<tuple>entry)[0]).compute(x, weight, bias, y, (<tuple>entry)[1], count)
+        cdef cnp.ndarray y = empty_like_image(x, <tuple>(<tuple>entry)[2])
+        if y is None:
+            return None
+        (<Plan>(<tuple>entry)[0]).compute(x, weight, bias, y, (<tuple>entry)[1], count, None)
         return y
+
+
+cdef class PreparedCalls:
+    """From an image straight to its result, for one set of weights, where images of that shape came before.
+
+    As `CallCache`, with less to compare: an entry's key is the image's element type and shape.
+    """
+
+    cdef dict entries
+    cdef readonly int most
+
+    def __init__(self, int most):
+        self.entries = {}
+        self.most = most
+
+    def __len__(self):
+        return len(self.entries)
+
+    def add(self, x, Plan plan, cnp.ndarray weight, cnp.ndarray bias, fill, tuple shape, Packed packed):
+        """Remember what computes images like `x`, which need no conversion."""
+        key = image_key(x)
+        if key is None:
+            return
+        while len(self.entries) >= self.most:
+            self.entries.pop(next(iter(self.entries)), None)
+        self.entries[key] = (plan, fill, shape, weight, bias, packed)
+
+    def run(self, x, num_threads):
+        """Return the result, or None where no such image came before."""
+        key = image_key(x)
+        if key is None:
+            return None
+        cdef tuple entry = self.entries.get(key)
+        if entry is None:
+            return None
+        cdef int count = 0
+        if num_threads is not None:
+            if not PyLong_CheckExact(num_threads) or not 1 <= num_threads < 2**31:
+                return None
+            count = num_threads
+        cdef cnp.ndarray y = empty_like_image(x, <tuple>entry[2])
+        if y is None:
+            return None
+        (<Plan>entry[0]).compute(x, <cnp.ndarray>entry[3], <cnp.ndarray>entry[4], y, entry[1], count, <Packed>entry[5])
+        return y
+
+
+cdef object image_key(x):
+    cdef int64_t[8] words
+    cdef int n = 0
+    if not put_array(words, &n, x):
+        return None
+    return PyBytes_FromStringAndSize(<char *>words, n * sizeof(int64_t))
+
+
+cdef object empty_like_image(cnp.ndarray x, tuple shape):
+    """A new array of the image's dtype, or None if there is no memory: said in full where the call is checked in full."""
+    cdef cnp.npy_intp[4] dims
+    cdef int i
+    for i in range(len(shape)):
+        dims[i] = shape[i]
+    try:
+        return cnp.PyArray_EMPTY(<int>len(shape), dims, cnp.PyArray_TYPE(x), 0)
+    except MemoryError:
+        return None
 
 
 cdef object call_key(x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format,

@@ -77,7 +77,7 @@ class CpuPlan:
 
     calls = CALLS  # what `remember` remembers
 
-    def __init__(self, problem: Problem, isa: str) -> None:
+    def __init__(self, problem: Problem, isa: str, prepared: bool = False) -> None:
         self.problem = problem
         compute = problem.compute
         # An empty result is planned as the smallest that is not, since the C core divides work into tasks.
@@ -92,15 +92,24 @@ class CpuPlan:
             tuple(problem.weight_axes.find(letter) for letter in "OIHW"),
             isa,
             problem.algorithm,
+            prepared,
         )
+
+    def prepare(self, weight: Array, bias: Array | None, shared: dict[Any, Any]) -> PreparedCpuPlan:
+        """Return the plan of the same problem for weights that stay the same."""
+        return PreparedCpuPlan(self.problem, self.kernel.isa, weight, bias, shared)
 
     def remember(self, arguments: tuple[Any, ...]) -> _kernels.CallCache:
         """Let the next call with the same arguments skip all checks, if it needs no conversion."""
+        if self.needs_no_conversion():
+            self.calls.add(arguments, self.kernel, self.problem.fill_value, self.problem.out_shape)
+        return self.calls
+
+    def needs_no_conversion(self) -> bool:
+        """Whether every operand has the arithmetic's dtype, if it is native and aligned."""
         p = self.problem
         dtypes = {p.x_dtype, p.weight_dtype, p.bias_dtype or p.dtype, p.dtype, p.compute}
-        if len(dtypes) == 1 and p.compute.kind != "c":
-            self.calls.add(arguments, self.kernel, p.fill_value, p.out_shape)
-        return self.calls
+        return len(dtypes) == 1 and p.compute.kind != "c"
 
     def explain(self, num_threads: int) -> dict[str, Any]:
         """Return what a call would do: algorithm and why the others were passed over, instruction set, threads."""
@@ -119,7 +128,9 @@ class CpuPlan:
             },
         }
 
-    def __call__(self, x: Array, weight: Array, bias: Array | None, out: Array, num_threads: int) -> Array:
+    def __call__(
+        self, x: Array, weight: Array, bias: Array | None, out: Array, num_threads: int, packed: Any = None
+    ) -> Array:
         """Write the result into `out`."""
         if out.size == 0:
             return out
@@ -131,7 +142,7 @@ class CpuPlan:
         if compute.kind == "c":
             self.run_complex(x, weight, bias, y, num_threads)
         else:
-            self.kernel.run(x, weight, bias, y, self.problem.fill_value, num_threads)
+            self.kernel.run(x, weight, bias, y, self.problem.fill_value, num_threads, packed)
         if not in_place:
             with np.errstate(over="ignore", invalid="ignore"):  # a float too large for a narrow result becomes Inf
                 out[...] = y
@@ -151,6 +162,34 @@ class CpuPlan:
             if bias is not None:
                 axes = self.problem.x_axes
                 y += bias.reshape([-1 if letter == "C" else 1 for letter in axes]) if "C" in axes else bias
+
+
+class PreparedCpuPlan(CpuPlan):
+    """One problem with its weights, packed as its algorithm wants them; `shared` keeps them for other images' plans."""
+
+    def __init__(
+        self, problem: Problem, isa: str, weight: Array, bias: Array | None, shared: dict[Any, Any]
+    ) -> None:
+        super().__init__(problem, isa, prepared=True)
+        self.weight = ready(weight, problem.compute)
+        self.bias = None if bias is None else ready(bias, problem.compute)
+        self.packed = None
+        if problem.compute.kind != "c" and problem.oc:
+            key = (self.kernel.algorithm, isa, problem.compute)
+            if key not in shared:
+                shared[key] = self.kernel.pack(self.weight)
+            self.packed = shared[key]
+
+    def __call__(self, x: Array, out: Array, num_threads: int) -> Array:  # type: ignore[override]
+        """Write the result into `out`."""
+        return super().__call__(x, self.weight, self.bias, out, num_threads, self.packed)
+
+    def remember_image(self, calls: Any, x: Array) -> Any:
+        """Let the next call with such an image skip all checks, if it needs no conversion."""
+        calls = _kernels.PreparedCalls(64) if calls is None else calls
+        if self.needs_no_conversion():
+            calls.add(x, self.kernel, self.weight, self.bias, self.problem.fill_value, self.problem.out_shape, self.packed)
+        return calls
 
 
 def ready(array: Array, compute: np.dtype[Any]) -> Array:

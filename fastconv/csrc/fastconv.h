@@ -27,6 +27,7 @@ typedef struct {
     fc_dtype dtype;
     int bias;
     int channels_last; /* C stands last in x and the result: for the choice alone, since strides tell the truth */
+    int prepared;      /* the weights are packed beforehand: for the choice alone, which need not count it */
 } fc_problem;
 
 /* What a problem may ask beyond a plain dense convolution. A row of the algorithm table states which of these it can
@@ -174,7 +175,7 @@ typedef struct {
     fc_array x, weight, y;
     const char *bias; /* NULL without one */
     int64_t bias_stride;
-    char *packed; /* what the algorithm made of the weights, or NULL: see fc_plan.packs_apart */
+    char *packed; /* what the algorithm made of the weights, aligned to 64; or NULL: see fc_plan.packs_apart */
     union {
         float f32;
         double f64;
@@ -234,10 +235,34 @@ int64_t fc_extend(fc_padding_mode mode, int64_t i, int64_t size);
 /* to[j] = the element at from + j * step, for j < count. */
 void fc_pick(char *to, const char *from, int64_t step, int64_t count, int64_t size);
 
+/* The part of the image that a block of outputs needs: where the kernel is one pixel high or wide, not what strides skip. */
+typedef struct {
+    int64_t step_h, step_w; /* image rows and columns from one of the window to the next */
+    int64_t rows, columns;
+} fc_window;
+
+fc_window fc_window_of(const fc_problem *p, int64_t out_rows, int64_t out_columns);
+
+/* Copy the window that begins at padded row and column `row0`, `column0`: `channels` channels of it from `image` on, which
+ * is the first one's first pixel. To planes, one after the other, or to pixels with all channels side by side. */
+void fc_copy_window(const fc_problem *p, const fc_operands *operands, const fc_window *w, const char *image, int64_t row0,
+                    int64_t column0, int64_t channels, char *to, int interleaved);
+
 /* The rows of a panel for input channels `c` to `c + count` of a group, in the order of the chain: each the weights of
  * `columns` output channels from `oc` on, 0 where there are no more. `c` begins a block of channels. */
 void fc_pack(const fc_plan *plan, const fc_array *weight, int64_t group, int64_t oc, int64_t columns, int64_t c,
              int64_t count, char *to);
+
+/* Lines of memory that are called into the cache while something else is worked on: those at off[0], off[1], ... by one
+ * tile, then the same `step` bytes further on, `tiles` times. */
+typedef struct {
+    const int64_t *off;
+    int64_t step, tiles;
+} fc_lines;
+
+/* The lines of the weights of `count` channels: packed into rows of `row` bytes, or as they lie. A line is 64 bytes. `off`
+ * has room for an offset for each product of the chain. */
+fc_lines fc_lines_of(const fc_problem *p, const fc_operands *operands, int64_t count, int64_t row, int64_t *off);
 
 /* The chain of one output runs through blocks of this many input channels and, inside a block, through ky, kx and the
  * channel. It is part of the numerical contract: the bits of every result depend on it, and on nothing else. */

@@ -42,3 +42,22 @@ void fc_pack(const fc_plan *plan, const fc_array *weight, int64_t group, int64_t
                     fc_pick(to + (t * block + i) * row, from + i * w[1] + t / p->kw * w[2] + t % p->kw * w[3], w[0], real, size);
     }
 }
+
+fc_lines fc_lines_of(const fc_problem *p, const fc_operands *operands, int64_t count, int64_t row, int64_t *off)
+{
+    const int64_t *w = operands->weight.stride, size = element_size(p), taps = p->kh * p->kw, steps = count * taps;
+    if (operands->packed) {
+        for (int64_t s = 0; s < steps; s++)
+            off[s] = 64 * s;
+        return (fc_lines){off, 64 * steps, ceil_div(row, 64)};
+    }
+    if (w[0] == size) { /* output channels lie side by side: one line of each product, then the next */
+        for (int64_t s = 0; s < steps; s++)
+            off[s] = s % count * w[1] + s / count / p->kw * w[2] + s / count % p->kw * w[3];
+        return (fc_lines){off, 64, ceil_div(row, 64)};
+    }
+    const int64_t in_a_row = ceil_div(steps * size, 64), rows = steps / in_a_row;
+    for (int64_t s = 0; s < steps; s++)
+        off[s] = least(s / in_a_row, rows - 1) * w[0] + s % in_a_row * 64;
+    return (fc_lines){off, rows * w[0], ceil_div(row / size, rows)};
+}

@@ -21,6 +21,16 @@ static inline int64_t ceil_div(int64_t a, int64_t b)
     return a / b + (a % b != 0);
 }
 
+static inline int64_t gcd(int64_t a, int64_t b)
+{
+    while (b) {
+        const int64_t r = a % b;
+        a = b;
+        b = r;
+    }
+    return a;
+}
+
 /* Where part i of `count` things begins that are divided into `parts` as equal as can be. */
 static inline int64_t part(int64_t i, int64_t parts, int64_t count)
 {

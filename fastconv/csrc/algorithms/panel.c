@@ -32,12 +32,6 @@ enum {
     TASK = 1000,             /* and for a task */
 };
 
-/* The part of the image that a task reads. */
-typedef struct {
-    int64_t step_h, step_w; /* image rows and columns from one of the strip to the next */
-    int64_t rows, columns;
-} window;
-
 /* How a problem is cut. */
 typedef struct {
     int64_t vecs, panels; /* of output channels in a group, */
@@ -47,15 +41,6 @@ typedef struct {
     int64_t channels;      /* input channels in a strip, */
     int64_t chunk;         /* and in a chunk */
 } cut;
-
-/* Where the kernel is one pixel high or wide, what strides skip is not copied. */
-static window window_of(const fc_problem *p, int64_t out_rows, int64_t out_columns)
-{
-    window w = {.step_h = p->kh == 1 ? p->sh : 1, .step_w = p->kw == 1 ? p->sw : 1};
-    w.rows = ((out_rows - 1) * p->sh + (p->kh - 1) * p->dh) / w.step_h + 1;
-    w.columns = ((out_columns - 1) * p->sw + (p->kw - 1) * p->dw) / w.step_w + 1;
-    return w;
-}
 
 /* Bytes of one channel of the strip; a double, since strides and dilations may be huge. */
 static double channel_bytes(const fc_problem *p, int64_t out_rows, int64_t out_columns)
@@ -107,7 +92,7 @@ static int packs_apart(const fc_problem *p, const fc_tile *tile, const cut *c)
 /* Estimated cycles of one thread, of all but the multiplications, which no cut changes. */
 static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
 {
-    const window w = window_of(p, c->rows, c->columns);
+    const fc_window w = fc_window_of(p, c->rows, c->columns);
     const double igc = (double)(p->ic / p->groups), blocks = pixel_blocks(p, c) * (double)p->groups;
     const double row = p->channels_last ? (double)w.columns * (igc / tile->lanes + 1) * COPY_VECTOR
                                         : igc * ((double)ceil_div(w.columns, tile->lanes) * COPY_VECTOR + COPY_ROW);
@@ -116,7 +101,7 @@ static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
     const double packing = packs_apart(p, tile, c) ? PACK_VECTOR + (bytes > FAR_BYTES ? FAR_VECTOR : 0)
                                                    : pixel_blocks(p, c) * PACK_VECTOR;
     const double tiles = blocks * (double)(c->rows * ceil_div(c->columns, tile->rows) * c->panels);
-    return blocks * (double)c->oc_blocks * ((double)w.rows * row + TASK) + weights * packing +
+    return blocks * (double)c->oc_blocks * ((double)w.rows * row + TASK) + (p->prepared ? 0 : weights * packing) +
            tiles * (double)ceil_div(p->ic / p->groups, c->chunk) * TILE;
 }
 
@@ -170,7 +155,7 @@ typedef struct {
 static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
 {
     const int64_t size = element_size(p), igc = p->ic / p->groups, wide = least(tile->vecs, c->vecs) * tile->lanes;
-    const window w = window_of(p, c->rows, c->columns);
+    const fc_window w = fc_window_of(p, c->rows, c->columns);
     const int64_t rows = at_once(p, c) ? 1 : c->rows;
     const int64_t panels = c->channels < igc ? ceil_div(c->panels, c->oc_blocks) : 1;
     parts at;
@@ -215,56 +200,6 @@ static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
               operands->packed + panel_at(plan, &c, group, panel));
 }
 
-/* Pixels j in [begin, end) of a strip's row, of `channels` channels each: what padding puts there. */
-static void copy_border(const fc_problem *p, const fc_operands *operands, char *to, int64_t pixel, int64_t channel,
-                        const char *row, int64_t first, int64_t step, int64_t begin, int64_t end, int64_t channels)
-{
-    const int64_t *x = operands->x.stride, size = element_size(p);
-    for (int64_t j = begin; j < end; j++) {
-        const int64_t column = row ? fc_extend(p->padding_mode, first + j * step, p->iw) : -1;
-        for (int64_t c = 0; c < channels; c++)
-            memcpy(to + j * pixel + c * channel,
-                   column < 0 ? (const char *)&operands->fill : row + column * x[3] + c * x[1], (size_t)size);
-    }
-}
-
-/* The image's rows from `row0` and columns from `column0` on (padded, as the strip counts them), all `channels`. */
-static void copy_strip(const fc_problem *p, const fc_operands *operands, const window *w, const char *image, int64_t row0,
-                       int64_t column0, int64_t channels, char *strip, int interleaved)
-{
-    const int64_t *x = operands->x.stride, size = element_size(p), first = column0 - p->pl;
-    const int64_t pixel = interleaved ? channels * size : size, channel = interleaved ? size : w->rows * w->columns * size;
-    /* Columns lo to hi lie inside the image. */
-    const int64_t hi = p->iw <= first ? 0 : least(ceil_div(p->iw - first, w->step_w), w->columns);
-    const int64_t lo = first >= 0 ? 0 : least(ceil_div(-first, w->step_w), hi);
-    const int64_t step = hi - lo > 1 ? w->step_w * x[3] : pixel;
-    for (int64_t r = 0; r < w->rows; r++) {
-        const int64_t at = fc_extend(p->padding_mode, row0 + r * w->step_h - p->pt, p->ih);
-        const char *row = at < 0 ? NULL : image + at * x[2];
-        char *to = strip + r * w->columns * pixel;
-        const int64_t begin = row ? lo : w->columns, end = row ? hi : w->columns;
-        if (begin > 0)
-            copy_border(p, operands, to, pixel, channel, row, first, w->step_w, 0, begin, channels);
-        if (end < w->columns)
-            copy_border(p, operands, to, pixel, channel, row, first, w->step_w, end, w->columns, channels);
-        if (begin >= end)
-            continue;
-        const char *from = row + (first + lo * w->step_w) * x[3];
-        to += lo * pixel;
-        if (!interleaved)
-            for (int64_t c = 0; c < channels; c++, from += x[1], to += channel)
-                if (step == size)
-                    copy_run(to, from, (hi - lo) * size);
-                else
-                    fc_pick(to, from, step, hi - lo, size);
-        else if (step == pixel)
-            copy_run(to, from, (hi - lo) * pixel);
-        else
-            for (int64_t j = lo; j < hi; j++, from += step, to += pixel)
-                copy_run(to, from, pixel);
-    }
-}
-
 /* What a task reads: the image, or a strip of it. Steps in bytes. */
 typedef struct {
     const char *data;              /* the first output's first pixel */
@@ -284,33 +219,6 @@ static void tabulate(const fc_problem *p, const source *from, int64_t channels, 
                     offsets[c] = first + c * from->channel;
                 offsets += count;
             }
-}
-
-/* Lines of memory that are called into the cache while something else is worked on: those at off[0], off[1], ... by one
- * tile, then the same `step` bytes further on, `tiles` times. */
-typedef struct {
-    const int64_t *off;
-    int64_t step, tiles;
-} lines;
-
-/* The lines of the weights of `count` channels: packed into rows of `row` bytes, or as they lie. A line is 64 bytes. */
-static lines lines_of(const fc_problem *p, const fc_operands *operands, int64_t count, int64_t row, int64_t *off)
-{
-    const int64_t *w = operands->weight.stride, size = element_size(p), taps = p->kh * p->kw, steps = count * taps;
-    if (operands->packed) {
-        for (int64_t s = 0; s < steps; s++)
-            off[s] = 64 * s;
-        return (lines){off, 64 * steps, ceil_div(row, 64)};
-    }
-    if (w[0] == size) { /* output channels lie side by side: one line of each product, then the next */
-        const source weights = {NULL, w[1], w[2], w[3], 0, 0};
-        tabulate(p, &weights, count, off);
-        return (lines){off, 64, ceil_div(row, 64)};
-    }
-    const int64_t in_a_row = ceil_div(steps * size, 64), rows = steps / in_a_row;
-    for (int64_t s = 0; s < steps; s++)
-        off[s] = least(s / in_a_row, rows - 1) * w[0] + s % in_a_row * 64;
-    return (lines){off, rows * w[0], ceil_div(row / size, rows)};
 }
 
 /* Finished sums, pixels by channels, to a row of the result. */
@@ -346,7 +254,7 @@ typedef struct {
 /* The tables of a chunk of channels. */
 typedef struct {
     const int64_t *pixels, *rows; /* offsets along the chain: of pixels, and of the rows of a panel */
-    lines ahead;                  /* of the next chunk's weights */
+    fc_lines ahead;                  /* of the next chunk's weights */
 } tables;
 
 /* `of` are those of a chunk of whole blocks of channels, and those of the last block if it is shorter. */
@@ -415,7 +323,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
 
     const parts at = parts_of(p, tile, &c);
     char *strip = scratch, *bias = strip + at.bias;
-    const window w = window_of(p, rows, columns);
+    const fc_window w = fc_window_of(p, rows, columns);
     const int interleaved = x[1] == size && igc > 1, in_place = !(p->pt | p->pb | p->pl | p->pr);
 
     for (int64_t c0 = 0; c0 < igc; c0 += c.channels) {
@@ -427,7 +335,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             from = (source){image + c0 * x[1] + row0 * p->sh * x[2] + col0 * p->sw * x[3], x[1], p->dh * x[2], p->dw * x[3],
                             p->sh * x[2], p->sw * x[3]};
         else
-            copy_strip(p, operands, &w, image + c0 * x[1], row0 * p->sh, col0 * p->sw, channels, strip, interleaved);
+            fc_copy_window(p, operands, &w, image + c0 * x[1], row0 * p->sh, col0 * p->sw, channels, strip, interleaved);
 
         int64_t tabulated = 0;
         tables of[2];
@@ -444,7 +352,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 for (int64_t s = 0; s < count * taps; s++)
                     table[at.steps + s] = s * step;
                 if (count)
-                    of[i].ahead = lines_of(p, operands, count, step, table + 2 * at.steps);
+                    of[i].ahead = fc_lines_of(p, operands, count, step, table + 2 * at.steps);
             }
             tabulated = vecs;
             if (operands->bias)

@@ -37,16 +37,6 @@ typedef struct {
     int64_t groups; /* of a task */
 } cut;
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    while (b) {
-        const int64_t r = a % b;
-        a = b;
-        b = r;
-    }
-    return a;
-}
-
 static layout lay_out(const fc_problem *p, int lanes, int64_t rows, int64_t columns)
 {
     layout l;

@@ -37,16 +37,6 @@ typedef struct {
     int64_t plane;              /* elements */
 } layout;
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    while (b) {
-        const int64_t r = a % b;
-        a = b;
-        b = r;
-    }
-    return a;
-}
-
 static layout lay_out(const fc_problem *p, int64_t out_rows)
 {
     layout l;

@@ -1,0 +1,266 @@
+"""Prepared convolutions: weights packed once, for any number of calls with images of any size."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ._arguments import check_num_threads
+from ._execute import execute
+from ._explain import Explanation
+from ._problem import Described, Problem, check_array, check_out, check_shape
+from .backends import choose
+from .backends._selection import selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Array = np.ndarray[Any, Any]
+
+SHAPES = 64  # shapes of images that a plan remembers; the oldest goes when there is one more
+
+
+class Ready(NamedTuple):
+    """What a plan knows of images of one shape."""
+
+    name: str  # of the backend
+    problem: Problem
+    plan: Any  # of the backend, prepared if it can be
+    run: Callable[[Array, Array, int], Array]
+
+
+class Plan:
+    """A convolution with its weights, ready for images. Made by `plan_conv2d`.
+
+    ``plan(x, out=None, num_threads=None)`` is the result of `conv2d` with the arguments that the plan was made with. It may
+    be called from many threads at once, pickled, and printed, which says what computes images of each shape that it has
+    met, and why.
+
+    Attributes
+    ----------
+    weight, bias : numpy.ndarray
+        The plan's own copies, read-only; `bias` is None without one.
+    options : dict
+        The other arguments of `plan_conv2d`.
+    """
+
+    def __init__(self, weight: Array, bias: Array | None, options: dict[str, Any], backend: Any) -> None:
+        self.weight = _own(weight)
+        self.bias = None if bias is None else _own(bias)
+        self.options = options
+        self._names, self._source = selection(backend)
+        self._ready: dict[tuple[Any, ...], Ready] = {}
+        self._shared: dict[Any, Any] = {}  # packed weights, the same for images of many shapes
+        self._calls: Any = None  # the backend's own memory of whole calls, if it has one
+        self._lock = threading.Lock()
+
+    def __call__(self, x: Any, out: Array | None = None, num_threads: int | None = None) -> Array:
+        """Return the convolution of `x` with the plan's weights.
+
+        Parameters
+        ----------
+        x : array_like
+            Images, as for `conv2d`.
+        out : numpy.ndarray, optional
+            Array to write the result into, as for `conv2d`.
+        num_threads : int, optional
+            Most threads to use, as for `conv2d`.
+
+        Returns
+        -------
+        numpy.ndarray
+            The result; `out` if that was given.
+
+        Raises
+        ------
+        ValueError, TypeError, MemoryError, BackendError
+            As `conv2d`.
+        """
+        if out is None and self._calls is not None:
+            known: Array | None = self._calls.run(x, num_threads)
+            if known is not None:
+                return known
+        count = check_num_threads(num_threads)
+        x = check_array("x", x)
+        ready = self._prepare(x)
+        problem = ready.problem
+        if out is not None:
+            check_out(problem, out)
+        if 0 in problem.out_shape:
+            return np.empty(problem.out_shape, problem.dtype) if out is None else out
+        y = execute(ready.name, problem, out, (x,), lambda y: ready.run(x, y, count))
+        remember = getattr(ready.plan, "remember_image", None)
+        if remember is not None:
+            with self._lock:
+                self._calls = remember(self._calls, x)
+        return y
+
+    def explain(self, x_shape: tuple[int, ...], x_dtype: Any = None, num_threads: int | None = None) -> Explanation:
+        """Say what the plan does with images of a shape, and why.
+
+        Parameters
+        ----------
+        x_shape : tuple of int
+            Their shape.
+        x_dtype : dtype, optional
+            Their dtype; by default the weight's.
+        num_threads : int, optional
+            As for a call.
+
+        Returns
+        -------
+        Explanation
+            As from `fastconv.explain`.
+        """
+        count = check_num_threads(num_threads)
+        ready = self._prepare(_described(x_shape, self.weight.dtype if x_dtype is None else x_dtype))
+        return Explanation.of(ready.problem, (ready.name,), self._source, count, ready.plan)
+
+    def _prepare(self, x: Array | Described) -> Ready:
+        key = (x.shape, x.dtype)
+        ready = self._ready.get(key)
+        if ready is not None:
+            return ready
+        problem = Problem.of(x, self.weight, self.bias, **self.options)
+        name, backend = choose(self._names, problem)
+        plan: Any = backend.plan(problem)
+        prepare = getattr(plan, "prepare", None)
+        with self._lock:
+            if prepare is None:
+                ready = Ready(name, problem, plan, lambda x, y, count: plan(x, self.weight, self.bias, y, count))
+            else:
+                prepared = prepare(self.weight, self.bias, self._shared)
+                ready = Ready(name, problem, prepared, prepared)
+            while len(self._ready) >= SHAPES:
+                del self._ready[next(iter(self._ready))]
+            self._ready[key] = ready
+        return ready
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.weight, self.bias, self.options, self._names)
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        bias = "" if self.bias is None else f", bias {self.bias.dtype}"
+        lines = [f"plan of conv2d, weight {self.weight.shape} {self.weight.dtype}{bias}: {options}"]
+        ready = list(self._ready.values())
+        if not ready:
+            lines.append("no image yet: what computes it is chosen for each shape when it first comes, or by x_shape=")
+        for one in ready:
+            lines += ["", str(Explanation.of(one.problem, (one.name,), self._source, 0, one.plan))]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<fastconv.Plan: weight {self.weight.shape} {self.weight.dtype}, {len(self._ready)} shapes of images met>"
+
+
+def plan_conv2d(
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "constant",
+    fill_value: complex = 0,
+    flip: bool = False,
+    data_format: str = "NCHW",
+    weight_format: str | None = None,
+    dtype: Any = None,
+    algorithm: str = "auto",
+    backend: Any = None,
+    x_shape: tuple[int, ...] | None = None,
+    x_dtype: Any = None,
+) -> Plan:
+    """Prepare a convolution whose weights stay the same from call to call.
+
+    The weights are copied, and packed as the fastest algorithm for them wants it, once; a call of the plan then costs less
+    than one of `conv2d`, most of all where weights are many and images small.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format, weight_format, dtype, \
+algorithm, backend
+        As for `conv2d`. The backend is chosen now: a later `use_backend` does not change it.
+    x_shape : tuple of int, optional
+        Shape of the images to prepare for now; other shapes are prepared for when the first image of each comes.
+    x_dtype : dtype, optional
+        Their dtype; by default the weight's.
+
+    Returns
+    -------
+    Plan
+        Call it with images. With ``algorithm="direct"`` its results have the same bits as those of `conv2d`.
+
+    Raises
+    ------
+    ValueError, TypeError, BackendError
+        As `conv2d`.
+
+    Notes
+    -----
+    A plan holds a copy of the weights and of what they were packed into, and knowledge of the last 64 shapes of images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import conv2d, plan_conv2d
+    >>> weight = np.ones((8, 3, 3, 3), np.float32)
+    >>> plan = plan_conv2d(weight, padding=1)
+    >>> x = np.ones((1, 3, 16, 16), np.float32)
+    >>> bool((plan(x) == conv2d(x, weight, padding=1)).all())
+    True
+    """
+    weight = check_array("weight", weight)
+    bias = None if bias is None else check_array("bias", bias)
+    options = {
+        "stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "padding_mode": padding_mode,
+        "fill_value": fill_value, "flip": flip, "data_format": data_format, "weight_format": weight_format,
+        "dtype": dtype, "algorithm": algorithm,
+    }  # fmt: skip
+    problem = Problem.of(_smallest_image(weight, options), weight, bias, **options)
+    plan = Plan(weight, bias, options, backend)
+    choose(plan._names, problem)
+    if x_shape is not None:
+        plan._prepare(_described(x_shape, weight.dtype if x_dtype is None else x_dtype))
+    return plan
+
+
+def _own(array: Array) -> Array:
+    copy = np.array(array, order="C", subok=False)
+    copy.flags.writeable = False
+    return copy
+
+
+def _described(shape: object, dtype: Any) -> Described:
+    return Described(check_shape("x_shape", shape).shape, np.dtype(dtype))
+
+
+def _smallest_image(weight: Array, options: dict[str, Any]) -> Described:
+    """An image that goes with the weights, if any does: what is wrong with them is found without a real one."""
+    letters = options["data_format"] if isinstance(options["data_format"], str) else "NCHW"
+    named = options["weight_format"]
+    axes = named if isinstance(named, str) else "OIHW" if letters.find("C") < letters.find("H") else "HWIO"
+    if weight.ndim == 2:
+        letters = axes = "HW"
+    sizes = dict(zip(axes.upper(), weight.shape, strict=False))
+    groups, dilation = options["groups"], options["dilation"]
+    try:
+        dh, dw = dilation if isinstance(dilation, tuple | list) else (dilation, dilation)
+        extents = {
+            "N": 1,
+            "C": sizes.get("I", 1) * groups,
+            "H": (sizes.get("H", 1) - 1) * dh + 1,
+            "W": (sizes.get("W", 1) - 1) * dw + 1,
+        }
+        shape = tuple(int(extents[letter]) for letter in letters.upper())
+    except (TypeError, ValueError, KeyError, OverflowError):  # which the check of the arguments says in full
+        shape = (1,) * len(letters)
+    return Described(shape, weight.dtype)
+
+
+def _restore(weight: Array, bias: Array | None, options: dict[str, Any], names: tuple[str, ...]) -> Plan:
+    return Plan(weight, bias, options, names)

@@ -1,0 +1,60 @@
+/* The part of an image that a block of outputs needs, as a padded copy. */
+
+#include "algorithms/common.h"
+
+fc_window fc_window_of(const fc_problem *p, int64_t out_rows, int64_t out_columns)
+{
+    fc_window w = {.step_h = p->kh == 1 ? p->sh : 1, .step_w = p->kw == 1 ? p->sw : 1};
+    w.rows = ((out_rows - 1) * p->sh + (p->kh - 1) * p->dh) / w.step_h + 1;
+    w.columns = ((out_columns - 1) * p->sw + (p->kw - 1) * p->dw) / w.step_w + 1;
+    return w;
+}
+
+/* Pixels j in [begin, end) of a strip's row, of `channels` channels each: what padding puts there. */
+static void copy_border(const fc_problem *p, const fc_operands *operands, char *to, int64_t pixel, int64_t channel,
+                        const char *row, int64_t first, int64_t step, int64_t begin, int64_t end, int64_t channels)
+{
+    const int64_t *x = operands->x.stride, size = element_size(p);
+    for (int64_t j = begin; j < end; j++) {
+        const int64_t column = row ? fc_extend(p->padding_mode, first + j * step, p->iw) : -1;
+        for (int64_t c = 0; c < channels; c++)
+            memcpy(to + j * pixel + c * channel,
+                   column < 0 ? (const char *)&operands->fill : row + column * x[3] + c * x[1], (size_t)size);
+    }
+}
+
+void fc_copy_window(const fc_problem *p, const fc_operands *operands, const fc_window *w, const char *image, int64_t row0,
+                    int64_t column0, int64_t channels, char *strip, int interleaved)
+{
+    const int64_t *x = operands->x.stride, size = element_size(p), first = column0 - p->pl;
+    const int64_t pixel = interleaved ? channels * size : size, channel = interleaved ? size : w->rows * w->columns * size;
+    /* Columns lo to hi lie inside the image. */
+    const int64_t hi = p->iw <= first ? 0 : least(ceil_div(p->iw - first, w->step_w), w->columns);
+    const int64_t lo = first >= 0 ? 0 : least(ceil_div(-first, w->step_w), hi);
+    const int64_t step = hi - lo > 1 ? w->step_w * x[3] : pixel;
+    for (int64_t r = 0; r < w->rows; r++) {
+        const int64_t at = fc_extend(p->padding_mode, row0 + r * w->step_h - p->pt, p->ih);
+        const char *row = at < 0 ? NULL : image + at * x[2];
+        char *to = strip + r * w->columns * pixel;
+        const int64_t begin = row ? lo : w->columns, end = row ? hi : w->columns;
+        if (begin > 0)
+            copy_border(p, operands, to, pixel, channel, row, first, w->step_w, 0, begin, channels);
+        if (end < w->columns)
+            copy_border(p, operands, to, pixel, channel, row, first, w->step_w, end, w->columns, channels);
+        if (begin >= end)
+            continue;
+        const char *from = row + (first + lo * w->step_w) * x[3];
+        to += lo * pixel;
+        if (!interleaved)
+            for (int64_t c = 0; c < channels; c++, from += x[1], to += channel)
+                if (step == size)
+                    copy_run(to, from, (hi - lo) * size);
+                else
+                    fc_pick(to, from, step, hi - lo, size);
+        else if (step == pixel)
+            copy_run(to, from, (hi - lo) * pixel);
+        else
+            for (int64_t j = lo; j < hi; j++, from += step, to += pixel)
+                copy_run(to, from, pixel);
+    }
+}
