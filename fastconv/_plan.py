@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._arguments import check_num_threads
+from ._arguments import check_num_threads, read_integer, read_pair
 from ._execute import execute
 from ._explain import Explanation
 from ._problem import Described, Problem, check_array, check_out, check_shape
@@ -230,7 +230,10 @@ algorithm, backend
 
 
 def _own(array: Array) -> Array:
-    copy = np.array(array, order="C", subok=False)
+    try:
+        copy = np.array(array, order="C", subok=False)
+    except (MemoryError, ValueError) as error:  # NumPy's "array is too big" is a ValueError
+        raise MemoryError(f"there is no memory for a copy of weights of shape {array.shape} and {array.dtype}.") from error
     copy.flags.writeable = False
     return copy
 
@@ -247,18 +250,14 @@ def _smallest_image(weight: Array, options: dict[str, Any]) -> Described:
     if weight.ndim == 2:
         letters = axes = "HW"
     sizes = dict(zip(axes.upper(), weight.shape, strict=False))
-    groups, dilation = options["groups"], options["dilation"]
-    try:
-        dh, dw = dilation if isinstance(dilation, tuple | list) else (dilation, dilation)
-        extents = {
-            "N": 1,
-            "C": sizes.get("I", 1) * groups,
-            "H": (sizes.get("H", 1) - 1) * dh + 1,
-            "W": (sizes.get("W", 1) - 1) * dw + 1,
-        }
-        shape = tuple(int(extents[letter]) for letter in letters.upper())
-    except (TypeError, ValueError, KeyError, OverflowError):  # which the check of the arguments says in full
-        shape = (1,) * len(letters)
+    dh, dw = read_pair("dilation", options["dilation"], 1)
+    extents = {
+        "N": 1,
+        "C": sizes.get("I", 1) * read_integer("groups", options["groups"], 1),
+        "H": (sizes.get("H", 1) - 1) * dh + 1,
+        "W": (sizes.get("W", 1) - 1) * dw + 1,
+    }
+    shape = tuple(extents.get(letter, 1) for letter in letters.upper())
     return Described(shape, weight.dtype)
 
 

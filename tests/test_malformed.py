@@ -803,6 +803,37 @@ def test_explain_and_output_shape_refuse_alike(error, changes):
         assert (type(shaped), str(shaped)) == (type(caught), str(caught))
 
 
+def by_plan(arguments):
+    """What `conv2d` does with the same arguments, through a plan."""
+    arguments = dict(arguments)
+    of_a_call = {name: arguments.pop(name) for name in ("x", "out", "num_threads") if name in arguments}
+    return fastconv.plan_conv2d(**arguments)(**of_a_call)
+
+
+@pytest.mark.parametrize(
+    ("error", "changes"),
+    [pytest.param(row[1], row[3], id=row[0]) for row in REFUSED if callable(row[3]) or "call" not in row[3]],
+)
+def test_a_plan_refuses_alike(error, changes):
+    call, arguments = build(changes)
+    if call is not conv2d:
+        pytest.skip("not a call of conv2d")
+    out = arguments["out"]
+    before = np.asarray(out).tobytes() if isinstance(out, np.ndarray) and not out.dtype.hasobject else None
+    caught = attempt(by_plan, {"arguments": arguments})
+    families = error if isinstance(error, tuple) else (error,)
+    weight = arguments["weight"]
+    if type(weight) is np.ndarray and np.prod(weight.shape, dtype=float) > 2**50:  # of which a plan can't have a copy of its own
+        families = (MemoryError,)
+    assert type(caught) in families or (MemoryError in families and isinstance(caught, MemoryError)), repr(caught)[:300]
+    message = str(caught)
+    assert len(message) <= 500
+    assert message[:1].isalpha(), message
+    assert message.endswith((".", "?")), message
+    if before is not None:
+        assert np.asarray(out).tobytes() == before, "out was written"
+
+
 def test_refused_within_a_millisecond():
     # A promise of the documentation, not a measure of speed: no message may cost a walk through what was passed. It is
     # this thread's processor time, so that a busy machine changes nothing.
@@ -1164,6 +1195,16 @@ def test_accepted_and_right(row, algorithm):
     for name, value in before.items():
         if out is None or not np.may_share_memory(out, np.asarray(arguments[name])):
             np.testing.assert_array_equal(plain(arguments[name]), value, err_msg=f"{name} was written")
+
+
+@pytest.mark.parametrize("row", ACCEPTED, ids=ACCEPTED_IDS)
+def test_a_plan_accepts_alike(row):
+    expected = conv2d(**arguments_of(row[1]), algorithm="direct")
+    arguments = arguments_of(row[1]) | {"algorithm": "direct"}
+    y = by_plan(arguments)
+    assert (y.shape, y.dtype) == (expected.shape, expected.dtype)
+    assert y is arguments["out"] if arguments.get("out") is not None else y.flags.owndata
+    np.testing.assert_array_equal(y, expected)
 
 
 @pytest.mark.parametrize(

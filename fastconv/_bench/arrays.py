@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import conv2d
+from .. import conv2d, plan_conv2d
 from .peer import Made, UnableError
 
 if TYPE_CHECKING:
@@ -22,15 +22,18 @@ SLOW = {"correlate2d": 4e8, "oaconvolve": 8e9}
 MANY = 5000
 
 
-def fastconv(case: Case, weight: Array) -> Made:
-    """Plain arrays, weights with each call."""
+def fastconv(case: Case, weight: Array, prepared: bool = False) -> Made:
+    """Plain arrays, weights with each call, or prepared."""
     nhwc = case.layout == "nhwc"
     kernels = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)) if nhwc else weight
     stride, padding, dilation, groups = case.layer.stride, case.layer.padding, case.layer.dilation, case.layer.groups
     threads, data_format = case.threads, case.layout.upper()
+    plan = plan_conv2d(kernels, None, stride, padding, dilation, groups, data_format=data_format) if prepared else None
 
     def feed(x: Array) -> Any:
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if nhwc else x
+        if plan is not None:
+            return lambda: plan(x, num_threads=threads)
         return lambda: conv2d(
             x, kernels, None, stride, padding, dilation, groups, data_format=data_format, num_threads=threads
         )

@@ -12,6 +12,7 @@ from . import arrays, runtimes
 from .peer import Peer
 
 OURS = "fastconv"
+PREPARED = "fastconv-plan"
 
 _torch = partial(Peer, modules=("torch",), threads="set_num_threads", limited=runtimes.torch_limited)
 _ort = partial(Peer, modules=("onnxruntime", "onnx"), layout="nchw", threads="intra_op_num_threads")
@@ -22,6 +23,7 @@ PEERS = {
     peer.name: peer
     for peer in [
         Peer(OURS, ("fastconv",), arrays.fastconv, threads="num_threads"),
+        Peer(PREPARED, ("fastconv",), partial(arrays.fastconv, prepared=True), prepared=True, threads="num_threads"),
         _torch("torch", make=partial(runtimes.torch, memory_format="contiguous_format"), layout="nchw"),
         _torch("torch-channels-last", make=partial(runtimes.torch, memory_format="channels_last"), layout="nhwc"),
         _torch("torch-prepacked", make=runtimes.torch_prepacked, prepared=True, layout="nchw"),

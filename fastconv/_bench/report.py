@@ -10,14 +10,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from .peers import OURS
+from .peers import OURS, PREPARED
 
 Document = dict[str, Any]
 Row = dict[str, Any]
 
 FOOT = (
     "ratio: the peer's median over fastconv's, so above 1 fastconv is faster. each call: the best of those that get "
-    "their weights with each call; any: the best of all."
+    "their weights with each call, beside conv2d; any: the best of all, beside the plan (plan ms), where it was timed."
 )
 
 
@@ -81,7 +81,8 @@ def grid(*columns: str) -> Table:
 
 def main_table(rows: list[Row], document: Document) -> Table:
     """One line for each problem: ours, the best peer that gets its weights with each call, and the best of all."""
-    table = grid("<problem", "MFLOP", "ms", "GFLOP/s", "% peak", "<each call", "ms", "ratio", "<any", "ms", "ratio")
+    table = grid("<problem", "MFLOP", "ms", "GFLOP/s", "% peak", "<each call", "ms", "ratio",
+                 "plan ms", "<any", "ms", "ratio")  # fmt: skip
     for row in rows:
         cells = [row["name"] + (f" ×{row['times']}" if row["times"] > 1 else ""), f"{row['flop'] / 1e6:.4g}"]
         if OURS not in row["peers"]:
@@ -113,24 +114,31 @@ def against(medians: dict[str, float], document: Document) -> list[str]:
         found = {
             name: seconds
             for name, seconds in medians.items()
-            if name != OURS and (every or document["peers"][name]["weights"] == "each call")
+            if name not in (OURS, PREPARED) and (every or document["peers"][name]["weights"] == "each call")
         }
         best = min(found, key=lambda name: found[name], default=None)
-        cells += [best, ms(found[best]), f"{found[best] / medians[OURS]:.2f}"] if best else ["-", "-", "-"]
+        ours = medians[PREPARED] if every and PREPARED in medians else medians[OURS]
+        if every:
+            cells.append(ms(medians[PREPARED]) if PREPARED in medians else "-")
+        cells += [best, ms(found[best]), f"{found[best] / ours:.2f}"] if best else ["-", "-", "-"]
     return cells
 
 
 def peers_table(document: Document) -> Table:
-    """One line for each peer: how much slower it is than ours, over all problems that it can compute."""
+    """One line for each peer: how much slower it is than ours, over all problems that it can compute.
+
+    Those that see the weights beforehand are compared with the plan, where it was timed.
+    """
     table = grid("<peer", "<version", "<weights", "<layout", "<threads",
                  "mean ratio", "least", "most", "ours faster")  # fmt: skip
     for name, peer in document["peers"].items():
+        prepared = peer["weights"] == "prepared"
         ratios = [
-            row["peers"][name]["median"] / row["peers"][OURS]["median"]
+            row["peers"][name]["median"] / row["peers"][PREPARED if PREPARED in row["peers"] and prepared else OURS]["median"]
             for row in document["rows"]
             if name in row["peers"] and OURS in row["peers"]
         ]
-        if name == OURS or peer["why_not"]:
+        if name in (OURS, PREPARED) or peer["why_not"]:
             continue
         cells = [name, peer["version"], peer["weights"], peer["layout"], peer["threads"]]
         if ratios:
@@ -179,7 +187,7 @@ def compare(old: Document, new: Document) -> list[str]:
         a["peers"][name]["median"] / b["peers"][name]["median"]
         for a, b in pairs
         for name in a["peers"]
-        if name != OURS and name in b["peers"]
+        if name not in (OURS, PREPARED) and name in b["peers"]
     ]
     if controls:
         cells.append(("of the peers, which should be 1", "", "", "", f"{mean(controls):.2f}"))

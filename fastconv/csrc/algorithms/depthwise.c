@@ -72,7 +72,9 @@ static cut cut_up(const fc_problem *p, const fc_tile *tile)
     cut c = {.vectors = ceil_div(p->oc, tile->lanes), .rows = 1};
     const double work = (double)p->n * (double)p->oc * (double)p->oh * (double)p->ow * (double)(p->kh * p->kw);
     const double wanted = work / TASK_MACS < MIN_TASKS ? work / TASK_MACS : MIN_TASKS;
-    while (c.rows < least(p->oh, MOST_ROWS) && parts_of(p, tile, c.rows + 1).sums <= STRIP_BYTES)
+    const parts one = parts_of(p, tile, 1); /* doubles, since strides may be huge */
+    const double row_bytes = (double)(one.columns * tile->lanes * element_size(p));
+    while (c.rows < least(p->oh, MOST_ROWS) && ((double)c.rows * (double)p->sh + (double)one.rows) * row_bytes <= STRIP_BYTES)
         c.rows++;
     while (c.rows > 4 && (double)(p->n * c.vectors) * (double)ceil_div(p->oh, c.rows) < wanted)
         c.rows = ceil_div(c.rows, 2);

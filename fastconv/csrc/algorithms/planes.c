@@ -17,6 +17,7 @@ enum {
     STRIP_GOOD = 96 << 10, /* as long as a block is higher than its kernel */
     MOST_COLUMNS = 256,    /* of outputs in a task */
     MOST_TAPS = 1 << 12,   /* of the kernel, times channels */
+    MOST_TOGETHER = 64,    /* rows of outputs, of one dilation, that are kept in one block */
     TASK_MACS = 1 << 17,   /* least work worth a task of its own */
     MIN_TASKS = 32,
     COPY_VECTOR = 3, /* estimated cycles to copy a vector, */
@@ -70,16 +71,16 @@ static cut cut_up(const fc_problem *p, const fc_tile *tile)
     cut c;
     c.col_blocks = ceil_div(p->ow, MOST_COLUMNS);
     c.columns = ceil_div(p->ow, c.col_blocks);
-    const int64_t step = FC_ROWS_MAX * (p->sh == 1 ? p->dh : 1); /* rows of outputs that are worked on together */
-    c.rows = least(p->oh, step);
-    for (int64_t rows = c.rows + step; c.rows < p->oh; rows += step) {
-        const layout l = lay_out(p, tile->lanes, least(rows, p->oh), c.columns);
-        if (l.plane * l.phases * igc > STRIP_GOOD)
-            break;
-        c.rows = least(rows, p->oh);
-    }
-    while (c.rows > 1 && lay_out(p, tile->lanes, c.rows, c.columns).plane * least(p->sw, p->kw) * igc > STRIP_BYTES)
-        c.rows--;
+    /* Rows of outputs for a strip of so many bytes; doubles, since strides and dilations may be huge. */
+    const layout one = lay_out(p, tile->lanes, 1, c.columns);
+    const double row_bytes = (double)(one.pitch * one.phases * igc * element_size(p)), kernel = (double)one.rows;
+    const double most_rows = 1 + (STRIP_BYTES / row_bytes - kernel) / (double)p->sh;
+    const double good_rows = 1 + (STRIP_GOOD / row_bytes - kernel) / (double)p->sh;
+    const int64_t together = FC_ROWS_MAX * (p->sh == 1 ? least(p->dh, MOST_TOGETHER) : 1); /* that share rows of the strip */
+    c.rows = most((int64_t)(good_rows < 1 ? 1 : good_rows) / together, 1) * together;
+    if ((double)c.rows > most_rows)
+        c.rows = most((int64_t)most_rows, 1);
+    c.rows = least(c.rows, p->oh);
     c.row_blocks = ceil_div(p->oh, c.rows);
     c.groups = 1;
     const double macs = (double)(c.rows * c.columns * ocg) * (double)chain_length(p);
