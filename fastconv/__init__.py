@@ -1,7 +1,7 @@
 """fastconv: fast convolution on plain NumPy arrays, with backends as plugins.
 
-The main function is `conv2d`; `plan_conv2d` prepares one whose weights stay the same. `backends` lists who can compute it, `explain` says who would and why, `filters` makes
-classic kernels. On the command line: ``python -m fastconv info``.
+The main function is `conv2d`; `plan_conv2d` prepares one whose weights stay the same. `backends` lists who can compute
+it, `explain` says who would and why, `filters` makes classic kernels. On the command line: ``python -m fastconv info``.
 """
 
 from . import filters

@@ -1,4 +1,4 @@
-"""The public functions: coerce arrays, describe the problem, choose the backend, allocate the result."""
+"""The public functions: coerce arrays, describe the problem, choose the backend, keep its plan."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Explanation:
     def of(
         cls, problem: Problem, names: tuple[str, ...], source: str, num_threads: int, plan: Any = None
     ) -> Explanation:
-        """Ask the backends named, and only those, and record every answer; `plan` is the first one's if it is at hand."""
+        """Ask the backends named, and only those, and record every answer; `plan` is the first's, if it is at hand."""
         candidates = dict.fromkeys((*names, *specs()), "not asked for")
         for name in names:
             try:

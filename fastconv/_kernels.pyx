@@ -1,7 +1,7 @@
 """The compiled core: from a problem and arrays to C, and the one parallel loop.
 
 Everything here is between Python and csrc/fastconv.h: no user argument is parsed, no data is touched, and nothing is
-decided but the number of threads.
+decided but the number of threads. The loop itself is in _pool.h.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -412,6 +412,11 @@ cdef class Plan:
     def scratch_bytes(self):
         """Scratch memory of one thread, in bytes."""
         return self.plan.scratch_bytes
+
+    @property
+    def packed_bytes(self):
+        """Memory of the weights as the algorithm wants them, where a call or a prepared plan packs them, in bytes."""
+        return self.plan.packed_bytes if self.plan.packs_apart or self.plan.problem.prepared else 0
 
     def verdicts(self):
         """Return for each algorithm its name, why it can't compute the problem (or None), and its estimated cost."""

@@ -34,9 +34,9 @@ class Ready(NamedTuple):
 class Plan:
     """A convolution with its weights, ready for images. Made by `plan_conv2d`.
 
-    ``plan(x, out=None, num_threads=None)`` is the result of `conv2d` with the arguments that the plan was made with. It may
-    be called from many threads at once, pickled, and printed, which says what computes images of each shape that it has
-    met, and why.
+    ``plan(x, out=None, num_threads=None)`` is the result of `conv2d` with the arguments that the plan was made with. It
+    may be called from many threads at once, pickled, and printed, which says what computes images of each shape that it
+    has met, and why.
 
     Attributes
     ----------
@@ -153,7 +153,8 @@ class Plan:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"<fastconv.Plan: weight {self.weight.shape} {self.weight.dtype}, {len(self._ready)} shapes of images met>"
+        count = len(self._ready)
+        return f"<fastconv.Plan: weight {self.weight.shape} {self.weight.dtype}, {count} shapes of images met>"
 
 
 def plan_conv2d(
@@ -177,13 +178,13 @@ def plan_conv2d(
 ) -> Plan:
     """Prepare a convolution whose weights stay the same from call to call.
 
-    The weights are copied, and packed as the fastest algorithm for them wants it, once; a call of the plan then costs less
-    than one of `conv2d`, most of all where weights are many and images small.
+    The weights are copied, and packed as the fastest algorithm for them wants it, once; a call of the plan then costs
+    less than one of `conv2d`, most of all where weights are many and images small.
 
     Parameters
     ----------
-    weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format, weight_format, dtype, \
-algorithm, backend
+    weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format, weight_format, \
+dtype, algorithm, backend
         As for `conv2d`. The backend is chosen now: a later `use_backend` does not change it.
     x_shape : tuple of int, optional
         Shape of the images to prepare for now; other shapes are prepared for when the first image of each comes.
@@ -233,7 +234,7 @@ def _own(array: Array) -> Array:
     try:
         copy = np.array(array, order="C", subok=False)
     except (MemoryError, ValueError) as error:  # NumPy's "array is too big" is a ValueError
-        raise MemoryError(f"there is no memory for a copy of weights of shape {array.shape} and {array.dtype}.") from error
+        raise MemoryError(f"there is no memory for a copy of weights of shape {array.shape}, {array.dtype}.") from error
     copy.flags.writeable = False
     return copy
 

@@ -46,13 +46,14 @@ def invocations(name, macro):
 def kernels(family, isa, kind):
     """What one microkernel header makes: {symbol: (multiply-adds of its hot code, whether in one place)}."""
     macros = defined("simd/i64.h") | defined(f"simd/{isa}.h")
-    rows, vecs, wide = (int(macros[f"FC_{name}_{kind}"]) for name in ("ROWS", "VECS", "WIDE"))
+    rows, vecs, wide, held = (int(macros[f"FC_{name}_{kind}"]) for name in ("ROWS", "VECS", "WIDE", "HELD"))
     stem = f"{family}_{kind}_{isa}"
     if family == "tile":
         shapes = [(v, r) for v in range(1, wide + 1) for r in range(1, rows + 1) if r == 1 or v <= vecs]
         return {f"{stem}_{v}_{r}": (v * r, True) for v, r in shapes} | {f"{stem}_store": (1, False)}
     if family == "rows":
-        shapes = [(s, v) for (s,) in invocations("rows.ukr.h", "FC_KERNELS") for v in range(1, vecs + 1)]
+        strides = [s for (s,) in invocations("rows.ukr.h", "FC_KERNELS") if s == 0 or held >= 9]
+        shapes = [(s, v) for s in strides for v in range(1, vecs + 1)]
         ranges = sum(last - first + 1 for first in range(4) for last in range(first, 4))
         return {f"{stem}_{s}_{v}": (4 * 3 * 3 * v, True) if s else (ranges * v, False) for s, v in shapes}
     if family == "channels":

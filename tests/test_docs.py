@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = [
     "_api",
     "_explain",
+    "_plan",
     "_problem",
     "_show_config",
     "backends",

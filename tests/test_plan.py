@@ -1,4 +1,4 @@
-"""Prepared convolutions: what `conv2d` computes, from any thread, process and shape, and from the plan's own weights."""
+"""Prepared convolutions: what `conv2d` computes, from any thread and process, from the plan's own weights."""
 
 import concurrent.futures
 import pickle
@@ -129,7 +129,7 @@ def test_pickle_to_another_process(tmp_path):
 def test_printing_says_what_computes_which_images_and_why():
     plan = plan_conv2d(W, B, padding=1)
     assert isinstance(plan, Plan)
-    assert str(plan).splitlines()[0].startswith("plan of conv2d, weight (70, 40, 3, 3) float32, bias float32: stride=1,")
+    assert str(plan).startswith("plan of conv2d, weight (70, 40, 3, 3) float32, bias float32: stride=1, padding=1,")
     assert "no image yet" in str(plan)
     plan(X)
     plan(X[:1])
@@ -148,7 +148,7 @@ def test_x_shape_prepares_at_once():
     assert len(plan._ready) == 1
     same(plan(X), conv2d(X, W, algorithm="direct"))
     assert len(plan._ready) == 1
-    with pytest.raises(ValueError, match="x's 3 channels|channels"):
+    with pytest.raises(ValueError, match="channels"):
         plan_conv2d(W, x_shape=(1, 3, 8, 8))
     with pytest.raises(TypeError, match="x_shape must be a tuple"):
         plan_conv2d(W, x_shape=3.5)

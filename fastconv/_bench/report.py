@@ -132,9 +132,9 @@ def peers_table(document: Document) -> Table:
     table = grid("<peer", "<version", "<weights", "<layout", "<threads",
                  "mean ratio", "least", "most", "ours faster")  # fmt: skip
     for name, peer in document["peers"].items():
-        prepared = peer["weights"] == "prepared"
+        ours = PREPARED if peer["weights"] == "prepared" else OURS
         ratios = [
-            row["peers"][name]["median"] / row["peers"][PREPARED if PREPARED in row["peers"] and prepared else OURS]["median"]
+            row["peers"][name]["median"] / row["peers"][ours if ours in row["peers"] else OURS]["median"]
             for row in document["rows"]
             if name in row["peers"] and OURS in row["peers"]
         ]

@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-first", action="store_true", help="leave out first calls and changing sizes")
     add("--json", metavar="OUT.json", type=Path, help="write all that was measured")
     add("--plot", metavar="OUT.png", type=Path, help="draw it")
+    add("--page", metavar="OUT.md", type=Path, help="write it as a page, with the losses")
+    add("--also", metavar="RUN.json,…", help="earlier runs that the page begins with")
     add("--compare", metavar="OLD.json", type=Path, help="print a table of before and after")
     add("--strict", action="store_true", help="refuse to measure on a noisy machine")
 
@@ -59,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings = settings_of(args)
     old = load(args.compare) if args.compare else None
+    also = [load(Path(name)) for name in args.also.split(",")] if args.also else []
     machine = measure.noise()
     if machine["warnings"]:
         said = f"this machine is noisy: {', and '.join(machine['warnings'])}"
@@ -83,6 +86,11 @@ def run(args: argparse.Namespace) -> int:
 
         files.store(args.plot, plot.draw(document, args.plot.suffix))
         print(f"wrote {args.plot}")
+    if args.page:
+        from .._bench.page import page
+
+        files.store(args.page, page([*also, document], sys.argv[1:]).encode())
+        print(f"wrote {args.page}")
     if old is not None:
         print("", *report.compare(old, document), sep="\n")
     faults = report.wrong(document)
@@ -109,6 +117,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         files.check_output(args.json, {".json"})
     if args.plot:
         files.check_output(args.plot, PLOTS)
+    if args.page:
+        files.check_output(args.page, {".md"})
     return Settings(
         suites=chosen("suite", args.suite, SUITES, USUAL),
         peers=[OURS, *(name for name in chosen("peer", args.peers, PEERS, list(PEERS)) if name != OURS)],

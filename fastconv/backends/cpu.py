@@ -122,6 +122,7 @@ class CpuPlan:
             "threads_from": why,
             "tasks": self.kernel.n_tasks,
             "scratch_bytes": self.kernel.scratch_bytes * threads,
+            "packed_bytes": self.kernel.packed_bytes,
             "algorithms": {
                 name: reason or ("chosen" if name == self.kernel.algorithm else f"slower (cost {cost:.3g})")
                 for name, reason, cost in self.kernel.verdicts()
@@ -167,10 +168,8 @@ class CpuPlan:
 class PreparedCpuPlan(CpuPlan):
     """One problem with its weights, packed as its algorithm wants them; `shared` keeps them for other images' plans."""
 
-    def __init__(
-        self, problem: Problem, isa: str, weight: Array, bias: Array | None, shared: dict[Any, Any]
-    ) -> None:
-        super().__init__(problem, isa, prepared=True)
+    def __init__(self, problem: Problem, isa: str, weight: Array, bias: Array | None, shared: dict[Any, Any]) -> None:
+        super().__init__(problem, isa, prepared=problem.compute.kind != "c")  # whose parts are not packed
         self.weight = ready(weight, problem.compute)
         self.bias = None if bias is None else ready(bias, problem.compute)
         self.packed = None
@@ -188,7 +187,8 @@ class PreparedCpuPlan(CpuPlan):
         """Let the next call with such an image skip all checks, if it needs no conversion."""
         calls = _kernels.PreparedCalls(64) if calls is None else calls
         if self.needs_no_conversion():
-            calls.add(x, self.kernel, self.weight, self.bias, self.problem.fill_value, self.problem.out_shape, self.packed)
+            p = self.problem
+            calls.add(x, self.kernel, self.weight, self.bias, p.fill_value, p.out_shape, self.packed)
         return calls
 
 

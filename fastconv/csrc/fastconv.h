@@ -53,7 +53,7 @@ typedef struct {
     const void *row_bias; /* one element a row, added to all of it at the end, or NULL; */
     int64_t row_bias_step;
     const void *column_bias; /* one element a column, likewise; not both */
-    const char *ahead;       /* each step s calls the line at ahead + ahead_off[s] into the second-level cache */
+    const char *ahead;       /* each step s of more than one row calls the line at ahead + ahead_off[s] into the cache */
     const int64_t *ahead_off;
 } fc_tile_ends;
 
@@ -125,7 +125,8 @@ enum { FC_ROWS_MAX = 4 };
 
 typedef struct {
     int vecs, lanes;
-    /* By vectors, 1 to vecs: [0] for any run, [1] and [2] for that stride where kh, taps and rows are 3, 3 and 4. */
+    /* By vectors, 1 to vecs: [0] for any run, [1] and [2] for that stride where kh, taps and rows are 3, 3 and 4; NULL
+     * where there is none. */
     void (*run[3][5])(const fc_rows_run *run);
 } fc_rows;
 

@@ -205,7 +205,8 @@ static void run_block(const fc_rows *kernel, fc_rows_run run, int64_t dilation, 
                 run.rows = FC_ROWS_MAX;
                 top = rows - FC_ROWS_MAX;
             }
-            const int unrolled = run.kh == 3 && run.taps == 3 && run.rows == FC_ROWS_MAX && run.stride <= 2;
+            const int unrolled = run.kh == 3 && run.taps == 3 && run.rows == FC_ROWS_MAX && run.stride <= 2 &&
+                                 kernel->run[run.stride][1];
             for (int64_t t = 0, done = 0; t < tiles; t++) {
                 const int64_t wide = vecs / tiles + (t < vecs % tiles);
                 /* The last of several tiles ends where the row does; a single one is cut off there. */

@@ -10,6 +10,7 @@
 #define FC_ROWS_f32 6
 #define FC_VECS_f32 2
 #define FC_WIDE_f32 12
+#define FC_HELD_f32 0
 #define FC_LANES_f32 8
 #define FC_VEC_f32 __m256
 #define FC_ZERO_f32() _mm256_setzero_ps()
@@ -22,6 +23,7 @@
 #define FC_ROWS_f64 6
 #define FC_VECS_f64 2
 #define FC_WIDE_f64 12
+#define FC_HELD_f64 0
 #define FC_LANES_f64 4
 #define FC_VEC_f64 __m256d
 #define FC_ZERO_f64() _mm256_setzero_pd()

@@ -13,6 +13,7 @@
 #define FC_ROWS_f32 6
 #define FC_VECS_f32 4
 #define FC_WIDE_f32 16
+#define FC_HELD_f32 9
 #define FC_LANES_f32 16
 #define FC_VEC_f32 __m512
 #define FC_ZERO_f32() _mm512_setzero_ps()
@@ -25,6 +26,7 @@
 #define FC_ROWS_f64 6
 #define FC_VECS_f64 4
 #define FC_WIDE_f64 16
+#define FC_HELD_f64 9
 #define FC_LANES_f64 8
 #define FC_VEC_f64 __m512d
 #define FC_ZERO_f64() _mm512_setzero_pd()

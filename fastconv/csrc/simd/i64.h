@@ -11,3 +11,4 @@
 #define FC_ROWS_i64 4
 #define FC_VECS_i64 2
 #define FC_WIDE_i64 4
+#define FC_HELD_i64 0

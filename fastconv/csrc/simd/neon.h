@@ -7,7 +7,8 @@
 
 #define FC_ROWS_f32 4
 #define FC_VECS_f32 4
-#define FC_WIDE_f32 16
+#define FC_WIDE_f32 12
+#define FC_HELD_f32 0
 #define FC_LANES_f32 4
 #define FC_VEC_f32 float32x4_t
 #define FC_ZERO_f32() vdupq_n_f32(0)
@@ -19,7 +20,8 @@
 
 #define FC_ROWS_f64 4
 #define FC_VECS_f64 4
-#define FC_WIDE_f64 16
+#define FC_WIDE_f64 12
+#define FC_HELD_f64 0
 #define FC_LANES_f64 2
 #define FC_VEC_f64 float64x2_t
 #define FC_ZERO_f64() vdupq_n_f64(0)

@@ -9,6 +9,7 @@
 #define FC_ROWS_f32 4
 #define FC_VECS_f32 4
 #define FC_WIDE_f32 4
+#define FC_HELD_f32 0
 #define FC_LANES_f32 1
 #define FC_VEC_f32 float
 #define FC_ZERO_f32() 0.0f
@@ -21,6 +22,7 @@
 #define FC_ROWS_f64 4
 #define FC_VECS_f64 4
 #define FC_WIDE_f64 4
+#define FC_HELD_f64 0
 #define FC_LANES_f64 1
 #define FC_VEC_f64 double
 #define FC_ZERO_f64() 0.0

@@ -6,6 +6,7 @@
 #undef FC_ROWS_f32
 #undef FC_VECS_f32
 #undef FC_WIDE_f32
+#undef FC_HELD_f32
 #undef FC_LANES_f32
 #undef FC_VEC_f32
 #undef FC_ZERO_f32
@@ -18,6 +19,7 @@
 #undef FC_ROWS_f64
 #undef FC_VECS_f64
 #undef FC_WIDE_f64
+#undef FC_HELD_f64
 #undef FC_LANES_f64
 #undef FC_VEC_f64
 #undef FC_ZERO_f64
@@ -30,6 +32,7 @@
 #undef FC_ROWS_i64
 #undef FC_VECS_i64
 #undef FC_WIDE_i64
+#undef FC_HELD_i64
 #undef FC_LANES_i64
 #undef FC_VEC_i64
 #undef FC_ZERO_i64

@@ -9,6 +9,7 @@
  *   FC_FMA_T(a, b, c)          a * b + c in each lane, rounded once
  *   FC_ROWS_T, FC_VECS_T       the register tile: rows of outputs by vectors of outputs
  *   FC_WIDE_T                  vectors of a tile of one row: 4, 12 or 16
+ *   FC_HELD_T                  weights that compilers hold in registers beside four rows of FC_VECS_T vectors: 9, or 0
  *
  * and besides them FC_TARGET (the compiler's name of the features; not defined where none are needed), FC_RUNS_HERE (a
  * test of the running processor) and FC_VEC_i64 (a vector of integers, from which i64.h makes the verbs for T = i64).

@@ -91,7 +91,6 @@ FC_SLIDE(3, 2)
 FC_SLIDE(5, 1)
 FC_SLIDE(5, 2)
 FC_SLIDE(7, 1)
-FC_SLIDE(7, 2)
 #undef FC_ANY
 #undef FC_SLIDE
 
@@ -101,7 +100,7 @@ static const fc_channels FC_NAME = {
             FC_PASTE2(FC_NAME, 5), FC_PASTE2(FC_NAME, 6), FC_PASTE2(FC_NAME, 7)},
     .slide = {[3] = {NULL, FC_PASTE3(FC_NAME, 3, 1), FC_PASTE3(FC_NAME, 3, 2)},
               [5] = {NULL, FC_PASTE3(FC_NAME, 5, 1), FC_PASTE3(FC_NAME, 5, 2)},
-              [7] = {NULL, FC_PASTE3(FC_NAME, 7, 1), FC_PASTE3(FC_NAME, 7, 2)}},
+              [7] = {NULL, FC_PASTE3(FC_NAME, 7, 1)}},
 };
 
 #undef FC_ELEMENT
