@@ -151,14 +151,19 @@ cdef extern from "fastconv.h" nogil:
     enum:
         _PEAK_MAX_SUMS "FC_PEAK_MAX_SUMS"
 
-# A parallel region costs 0.6 us hot and 1.5 us after a pause (libgomp, 2 threads), a core does some 50 MACs a ns at
-# peak: below about 10 us of work threads do not pay.
+# Sharing costs 1 us where the workers are awake, and 30 us until they are (Linux, 2 processors); a core does some 50
+# MACs a ns at peak: below about 10 us of work threads do not pay.
 cdef double PARALLEL_MACS = 500000
+
+# Giving the GIL away and taking it back costs 0.1 us, which is more than others could do meanwhile: below about 5 us of
+# work a call keeps it.
+cdef double GIL_MACS = 20000
 
 # Work between two looks for signals, for one thread: 1 ms at peak, and still under 0.2 s without vector hardware.
 cdef double SIGNAL_MACS = 6e7
 
-# More threads than this are never started, whatever was asked for: libgomp ends the process if the system refuses one.
+# More threads than this are never started, or as many as there are processors, whatever was asked for: a thread's stack
+# and scratch memory cost more than a 65th of a processor gives.
 cdef int MOST_THREADS = 64
 
 cdef int configured_threads = 0  # FASTCONV_NUM_THREADS, 0 where it is not set
@@ -528,6 +533,11 @@ cdef class Plan:
         cdef int64_t step = max(<int64_t>min(SIGNAL_MACS * count / self.plan.task_macs, 1e9), <int64_t>count)
         cdef int64_t begin = 0, end
         try:
+            if count == 1 and self.macs < GIL_MACS:
+                if packed_bytes:
+                    run_parts(&self.plan, &operands, 0, self.plan.n_packs, NULL, 1)
+                run_parts(&self.plan, &operands, 0, self.plan.n_tasks, scratch, 1)
+                return 0
             if packed_bytes:
                 with nogil:
                     run_parts(&self.plan, &operands, 0, self.plan.n_packs, NULL, count)
@@ -699,7 +709,7 @@ cdef object image_key(x):
 
 
 cdef object empty_like_image(cnp.ndarray x, tuple shape):
-    """A new array of the image's dtype, or None if there is no memory: said in full where the call is checked in full."""
+    """A new array of the image's dtype, or None without memory, which is said where the call is checked in full."""
     cdef cnp.npy_intp[4] dims
     cdef int i
     for i in range(len(shape)):

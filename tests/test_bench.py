@@ -19,7 +19,7 @@ pytest.importorskip("scipy.signal")
 
 from fastconv._bench import measure, report
 from fastconv._bench.peer import Made
-from fastconv._bench.peers import OURS, PEERS
+from fastconv._bench.peers import OURS, PEERS, PREPARED
 from fastconv._bench.suites import SUITES, USUAL, Case, Layer
 
 QUICK = ["bench", "--suite", "tiny", "--peers", "scipy", "--threads", "1", "--repeats", "2", "--seconds", "0"]
@@ -103,7 +103,9 @@ def test_run_writes_what_it_measured_and_shows_it(here, capsys):
     text = capsys.readouterr().out
     for title in ("tiny: float32, nchw, batch 1, 1 thread\n", "tiny: float32, nhwc", "peers, over", "first calls in a"):
         assert f"\n{title}" in text
-    assert re.search(r"^problem +MFLOP +ms +GFLOP/s +% peak +each call +ms +ratio +any +ms +ratio$", text, re.MULTILINE)
+    assert re.search(
+        r"^problem +MFLOP +ms +GFLOP/s +% peak +each call +ms +ratio +plan ms +any +ms +ratio$", text, re.MULTILINE
+    )
     assert len(re.findall(r"^3x3 8-8 8 +0\.04147 .* scipy +[\d.]+ +[\d.]+$", text, re.MULTILINE)) == 2
     assert re.search(r"^FMA peak of one thread: [\d.]+ GFLOP/s", text, re.MULTILINE)
     assert "\x1b" not in text
@@ -200,7 +202,7 @@ def test_varying_clock_is_noise(monkeypatch):
 
 ERRORS = {
     "--suite nonsense": r"unknown suite 'nonsense'; there are resnet50, .*tiny\.",
-    "--peers scipy,nonsense": r"unknown peer 'nonsense'; there are fastconv, torch, ",
+    "--peers scipy,nonsense": r"unknown peer 'nonsense'; there are fastconv, fastconv-plan, torch, ",
     "--threads 0": r"--threads takes numbers from 1 to \d+ separated by commas, got '0'",
     "--threads 1,x": r"--threads takes numbers from 1 to \d+ separated by commas, got 'x'",
     "--threads 99999": r"--threads takes numbers from 1 to ",
@@ -267,8 +269,25 @@ def test_one_wrong_product_is_more_than_rounding_and_another_order_is_not():
 def test_peers_with_prepared_weights_are_apart():
     document = {"peers": {OURS: {"weights": "each call"}, "a": {"weights": "each call"}, "b": {"weights": "prepared"}}}
     cells = report.against({OURS: 2e-3, "a": 3e-3, "b": 1e-3}, document)
-    assert cells == ["a", "3.00", "1.50", "b", "1.00", "0.50"]
-    assert report.against({OURS: 1.0}, document) == ["-"] * 6
+    assert cells == ["a", "3.00", "1.50", "-", "b", "1.00", "0.50"]
+    cells = report.against({OURS: 2e-3, PREPARED: 5e-4, "a": 3e-3, "b": 1e-3}, document)
+    assert cells == ["a", "3.00", "1.50", "0.500", "b", "1.00", "2.00"]
+    assert report.against({OURS: 1.0}, document) == ["-"] * 7
+
+
+def test_page_says_what_was_measured_and_where_peers_are_faster(here):
+    assert main([*QUICK, "--no-first", "--json", "out.json"]) == 0
+    document = json.loads((here / "out.json").read_text())
+    quick = dict(document["rows"][0]["peers"][OURS], median=1e-9)
+    document["rows"][0]["peers"]["scipy"] = quick
+    (here / "out.json").write_text(json.dumps(document))
+    assert main([*QUICK, "--no-first", "--also", "out.json", "--page", "page.md"]) == 0
+    page = (here / "page.md").read_text()
+    assert page.startswith("# Performance\n\nMade by `fastconv ")
+    assert page.count("## tiny: float32, nchw, batch 1, 1 thread\n") == 2
+    assert "FMA peak of one thread" in page
+    assert re.search(r"^- 3x3 1-1 8: scipy takes 0% of the time of conv2d$", page, re.MULTILINE)
+    assert not re.search(r" $", page, re.MULTILINE)
 
 
 def test_usual_suites_and_rows_of_the_table():

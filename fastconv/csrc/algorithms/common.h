@@ -62,6 +62,20 @@ static inline void copy_run(char *to, const char *from, int64_t bytes)
     memcpy(to + bytes - 16, from + bytes - 16, 16); /* the rest, and some of it twice */
 }
 
+/* Rows of finished sums to pixels that do not lie side by side. */
+static inline void scatter(const fc_plan *plan, char *to, int64_t channel_step, int64_t pixel_step, const char *from, int64_t from_step,
+                    int64_t channels, int64_t count)
+{
+    const int64_t size = element_size(&plan->problem);
+    if (channel_step == size && channels > 1) {
+        plan->transpose(to, NULL, pixel_step, from, from_step, channels, count);
+        return;
+    }
+    for (int64_t o = 0; o < channels; o++)
+        for (int64_t j = 0; j < count; j++)
+            fc_pick(to + o * channel_step + j * pixel_step, from + o * from_step + j * size, size, 1, size);
+}
+
 static inline int64_t chain_length(const fc_problem *p)
 {
     return p->ic / p->groups * p->kh * p->kw;

@@ -25,7 +25,8 @@ enum {
     OC_BLOCK = 384,           /* most output channels of a task: 384 x 64 x 4 = 96 KiB of running sums */
     MOST_ROWS = 64,           /* most output rows of a task */
     COPY_VECTOR = 2,          /* estimated cycles to copy a vector, */
-    STORE_VECTOR = 10,        /* to store one, rows of the result apart, */
+    STORE_VECTOR = 10,        /* to store one, rows of the result apart, or */
+    STORE_DIRECT = 3,         /* from the registers, */
     COPY_ROW = 20,            /* to begin a row, */
     CALL = 60,                /* and to begin and end a tile */
 };
@@ -93,8 +94,9 @@ static double multiplied(const fc_problem *p, const fc_tile *tile, int64_t out_r
     const int64_t ocg = p->oc / p->groups, vectors = ceil_div((out_rows - 1) * lay_out(p, 1).pitch + p->ow, tile->lanes);
     const double calls = (double)ceil_div(vectors, most_vecs(p, tile)) * (double)ceil_div(ocg, tile->rows) *
                          (double)ceil_div(p->ic / p->groups, FC_CHANNEL_BLOCK);
+    const int direct = lay_out(p, 1).pitch == p->ow && !p->channels_last;
     const double loads = p->oc == p->groups ? 2 : 1; /* a tile of one row loads a vector for each product, across lines */
-    return (double)vectors * (double)ocg * ((double)chain_length(p) * loads + move_cost(p, tile) + STORE_VECTOR) + calls * CALL;
+    return (double)vectors * (double)ocg * ((double)chain_length(p) * loads + move_cost(p, tile) + (direct ? STORE_DIRECT : STORE_VECTOR)) + calls * CALL;
 }
 
 static double block_cost(const fc_problem *p, const fc_tile *tile, int64_t out_rows)
@@ -266,20 +268,6 @@ static int reads_in_place(const fc_problem *p, const fc_operands *operands, cons
            stride[1] % 2048; /* planes at such a distance share a few sets of the cache */
 }
 
-/* Rows of finished sums to pixels that do not lie side by side. */
-static void scatter(const fc_plan *plan, char *to, int64_t channel_step, int64_t pixel_step, const char *from, int64_t from_step,
-                    int64_t channels, int64_t count)
-{
-    const int64_t size = element_size(&plan->problem);
-    if (channel_step == size && channels > 1) {
-        plan->transpose(to, NULL, pixel_step, from, from_step, channels, count);
-        return;
-    }
-    for (int64_t o = 0; o < channels; o++)
-        for (int64_t j = 0; j < count; j++)
-            fc_pick(to + o * channel_step + j * pixel_step, from + o * from_step + j * size, size, 1, size);
-}
-
 /* Sums of one tile to the rows of the result that it covers: pixels q to q + columns of which [begin, end) count. */
 static void store(const fc_plan *plan, const fc_operands *operands, char *y, int64_t pitch, int64_t q, int64_t begin,
                   int64_t end, int64_t oc, int64_t oc_count, int64_t columns, char *sums)
@@ -318,7 +306,7 @@ static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t 
     const int64_t rows = least(plan->px_block, p->oh - row0), oc_count = least(plan->oc_block, ocg - oc0);
     const int64_t q_end = (rows - 1) * l->pitch + p->ow, c_block = in_place ? igc : plan->c_block;
     const int64_t channel_bytes = in_place ? x->stride[1] : l->plane * l->phases * size;
-    const int64_t as = weight->stride[0], oc = group * ocg + oc0;
+    const int64_t as = weight->stride[0], oc = group * ocg + oc0, *to = operands->y.stride;
     const char *image = x->data + n * x->stride[0] + group * igc * x->stride[1];
     char *y = operands->y.data + n * operands->y.stride[0] + oc * operands->y.stride[1] + row0 * operands->y.stride[2];
     /* Read in place, the image's last tile ends where the image does. */
@@ -338,19 +326,26 @@ static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t 
         for (int64_t t = 0; t < tiles; t++) {
             const int64_t vecs = vectors / tiles + (t < vectors % tiles), columns = vecs * tile->lanes;
             const int64_t end = least(begin + columns, q_end), q = least(begin, q_limit - columns);
+            /* A tile whose pixels lie side by side in the result too goes there from the registers. */
+            const int direct = l->pitch == p->ow && to[3] == size && to[2] == p->ow * size && q == begin && end - q == columns;
             for (int64_t c = c0; c < c1; c += FC_CHANNEL_BLOCK) {
                 const int tail = c + FC_CHANNEL_BLOCK > igc;
                 const char *w = weight->data + oc * as + c * weight->stride[1];
                 const char *b = pixels + (c - c0) * channel_bytes + q * size;
                 for (int64_t o = 0; o < oc_count; o += tile->rows) {
                     char *at = kept + o * columns * size;
-                    const fc_tile_ends ends = {
-                        .from = c ? at : NULL, .from_step = columns * size, .to = at, .to_step = columns * size, .ahead = b, .ahead_off = tables[2 * tail + 1]};
+                    fc_tile_ends ends = {c ? at : NULL, columns * size, at, columns * size, NULL, 0, NULL, b, tables[2 * tail + 1]};
+                    if (direct && c + FC_CHANNEL_BLOCK >= igc) {
+                        ends.to = y + begin * size + o * to[1];
+                        ends.to_step = to[1];
+                        ends.row_bias = operands->bias ? operands->bias + (oc + o) * operands->bias_stride : NULL;
+                        ends.row_bias_step = operands->bias_stride;
+                    }
                     tile->run[vecs][least(tile->rows, oc_count - o)](steps[tail], w + o * as, as, tables[2 * tail], b,
                                                                      tables[2 * tail + 1], &ends);
                 }
             }
-            if (c1 == igc)
+            if (c1 == igc && !direct)
                 store(plan, operands, y, l->pitch, q, begin, end, oc, oc_count, columns, kept);
             if (plan->c_block < igc)
                 kept += ceil_div(oc_count, tile->rows) * tile->rows * columns * size;
