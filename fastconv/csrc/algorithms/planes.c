@@ -13,9 +13,9 @@
 #include "algorithms/common.h"
 
 enum {
-    STRIP_BYTES = 1 << 18,
+    STRIP_BYTES = 1 << 20,
     STRIP_GOOD = 96 << 10, /* as long as a block is higher than its kernel */
-    MOST_COLUMNS = 256,    /* of outputs in a task */
+    MOST_COLUMNS = 1024,   /* of outputs in a task */
     MOST_TAPS = 1 << 12,   /* of the kernel, times channels */
     MOST_TOGETHER = 64,    /* rows of outputs, of one dilation, that are kept in one block */
     TASK_MACS = 1 << 17,   /* least work worth a task of its own */
@@ -27,6 +27,7 @@ enum {
 
 typedef struct {
     int64_t period, phases; /* taps apart that share a phase, and how many there are */
+    int64_t lead;           /* elements before a row, so that those copied from the image begin a cache line */
     int64_t rows, pitch;    /* of a plane of the strip */
     int64_t plane;          /* bytes */
 } layout;
@@ -44,7 +45,10 @@ static layout lay_out(const fc_problem *p, int lanes, int64_t rows, int64_t colu
     l.period = p->sw / gcd(p->sw, p->dw);
     l.phases = least(l.period, p->kw);
     l.rows = (rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
-    l.pitch = ceil_div(columns, lanes) * lanes + (p->kw - 1) * p->dw / p->sw;
+    l.lead = p->sw == 1 ? (lanes - p->pl % lanes) % lanes : 0;
+    l.pitch = ceil_div(l.lead + ceil_div(columns, lanes) * lanes + (p->kw - 1) * p->dw / p->sw, lanes) * lanes;
+    if (l.pitch * element_size(p) % 2048 == 0) /* rows at such a distance share a few sets of the cache */
+        l.pitch += lanes;
     l.plane = l.rows * l.pitch * element_size(p);
     return l;
 }
@@ -59,7 +63,7 @@ static const char *reject(const fc_problem *p)
     if ((double)p->kh * (double)p->kw * (double)igc > MOST_TAPS)
         return "the kernel has too many taps for its table";
     const double rows = (double)(p->kh - 1) * (double)p->dh + 1;
-    const double pitch = MOST_COLUMNS + 64 + (double)(p->kw - 1) * (double)p->dw / (double)p->sw;
+    const double pitch = MOST_COLUMNS + 128 + (double)(p->kw - 1) * (double)p->dw / (double)p->sw;
     if (rows * pitch * (double)(igc * least(p->sw, p->kw) * element_size(p)) > STRIP_BYTES)
         return "one row of outputs needs a larger strip than there is";
     return NULL;
@@ -171,7 +175,7 @@ static inline __attribute__((always_inline)) void copy_plane(const fc_problem *p
         for (int64_t r = 0; r < l->rows; r++) {
             const int64_t y = row0 + r - p->pt, at = y >= 0 && y < p->ih ? y : fc_extend(p->padding_mode, y, p->ih);
             const char *row = at < 0 ? NULL : image + at * x[2];
-            char *out = to + r * l->pitch * size;
+            char *out = to + (l->lead + r * l->pitch) * size;
             if (borders) {
                 copy_border(p, operands, out, row, first, 0, row ? lo : width, size);
                 copy_border(p, operands, out, row, first, row ? hi : width, width, size);
@@ -249,7 +253,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     for (int64_t kx = 0; kx < p->kw; kx++)
         for (int64_t i = 0; i < igc; i++)
             xoff[kx * igc + i] = in_place ? i * x[1] + kx * p->dw * size
-                                          : (i * l.phases + kx % l.period) * l.plane + kx * p->dw / p->sw * size;
+                                          : (i * l.phases + kx % l.period) * l.plane + (l.lead + kx * p->dw / p->sw) * size;
 
     for (int64_t group = group0; group < least(group0 + c.groups, p->groups); group++) {
         const char *image = operands->x.data + n * x[0] + group * igc * x[1];
