@@ -23,19 +23,18 @@ static void copy_border(const fc_problem *p, const fc_operands *operands, char *
     }
 }
 
-void fc_copy_window(const fc_problem *p, const fc_operands *operands, const fc_window *w, const char *image, int64_t row0,
-                    int64_t column0, int64_t channels, char *strip, int interleaved)
+/* Some channels of the window: all, or one at a time where each has a plane of its own. */
+static inline void copy_rows(const fc_problem *p, const fc_operands *operands, const fc_window *w, const char *image,
+                             int64_t row0, int64_t column0, int64_t channels, char *to, int64_t pixel, int64_t channel)
 {
     const int64_t *x = operands->x.stride, size = element_size(p), first = column0 - p->pl;
-    const int64_t pixel = interleaved ? channels * size : size, channel = interleaved ? size : w->rows * w->columns * size;
     /* Columns lo to hi lie inside the image. */
     const int64_t hi = p->iw <= first ? 0 : least(ceil_div(p->iw - first, w->step_w), w->columns);
     const int64_t lo = first >= 0 ? 0 : least(ceil_div(-first, w->step_w), hi);
     const int64_t step = hi - lo > 1 ? w->step_w * x[3] : pixel;
-    for (int64_t r = 0; r < w->rows; r++) {
-        const int64_t at = fc_extend(p->padding_mode, row0 + r * w->step_h - p->pt, p->ih);
+    for (int64_t r = 0; r < w->rows; r++, to += w->columns * pixel) {
+        const int64_t y = row0 + r * w->step_h - p->pt, at = y >= 0 && y < p->ih ? y : fc_extend(p->padding_mode, y, p->ih);
         const char *row = at < 0 ? NULL : image + at * x[2];
-        char *to = strip + r * w->columns * pixel;
         const int64_t begin = row ? lo : w->columns, end = row ? hi : w->columns;
         if (begin > 0)
             copy_border(p, operands, to, pixel, channel, row, first, w->step_w, 0, begin, channels);
@@ -44,17 +43,23 @@ void fc_copy_window(const fc_problem *p, const fc_operands *operands, const fc_w
         if (begin >= end)
             continue;
         const char *from = row + (first + lo * w->step_w) * x[3];
-        to += lo * pixel;
-        if (!interleaved)
-            for (int64_t c = 0; c < channels; c++, from += x[1], to += channel)
-                if (step == size)
-                    copy_run(to, from, (hi - lo) * size);
-                else
-                    fc_pick(to, from, step, hi - lo, size);
-        else if (step == pixel)
-            copy_run(to, from, (hi - lo) * pixel);
+        if (step == pixel)
+            copy_run(to + lo * pixel, from, (hi - lo) * pixel);
+        else if (channels == 1)
+            fc_pick(to + lo * pixel, from, step, hi - lo, size);
         else
-            for (int64_t j = lo; j < hi; j++, from += step, to += pixel)
-                copy_run(to, from, pixel);
+            for (int64_t j = lo; j < hi; j++, from += step)
+                copy_run(to + j * pixel, from, pixel);
     }
+}
+
+void fc_copy_window(const fc_problem *p, const fc_operands *operands, const fc_window *w, const char *image, int64_t row0,
+                    int64_t column0, int64_t channels, char *to, int interleaved)
+{
+    const int64_t size = element_size(p), plane = w->rows * w->columns * size;
+    if (interleaved)
+        copy_rows(p, operands, w, image, row0, column0, channels, to, channels * size, size);
+    else /* plane by plane, since rows of one lie in few pages, and of all in as many as there are channels */
+        for (int64_t c = 0; c < channels; c++)
+            copy_rows(p, operands, w, image + c * operands->x.stride[1], row0, column0, 1, to + c * plane, size, plane);
 }

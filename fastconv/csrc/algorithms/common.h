@@ -53,7 +53,7 @@ static inline void copy_one(char *to, const char *from, int64_t size)
 /* memcpy for rows that are mostly short: 14 pixels of a small map take four moves, and no call. */
 static inline void copy_run(char *to, const char *from, int64_t bytes)
 {
-    if (bytes < 16 || bytes > 512) {
+    if (bytes < 16 || bytes > 256) {
         memcpy(to, from, (size_t)bytes);
         return;
     }

@@ -19,7 +19,7 @@ enum {
     STRIP_BYTES = 1 << 20,   /* of which a chunk's channels are read at a time */
     CHUNK_BYTES = 192 << 10, /* of a panel, a fifth of Zen 4's L2, that are worked through at a time */
     FAR_BYTES = 512 << 10,   /* of packed weights, beyond which they come back from far memory */
-    MOST_COLUMNS = 128,      /* of outputs in a task: 32 KiB of sums a row */
+    MOST_COLUMNS = 256,      /* of outputs in a task: 64 KiB of sums a row */
     MOST_PIXELS = 1024,      /* of outputs in a task */
     MOST_BLOCKS = 64,        /* of panels that are tried */
     TABLE_STEPS = 1 << 14,   /* most taps of a block of channels: 6 tables of 128 KiB */
