@@ -87,6 +87,7 @@ cdef extern from "fastconv.h" nogil:
 
     ctypedef struct fc_tile:
         int rows
+        int lanes
         int columns
 
     ctypedef struct fc_peak:
@@ -159,8 +160,8 @@ cdef double PARALLEL_MACS = 500000
 # work a call keeps it.
 cdef double GIL_MACS = 20000
 
-# Work between two looks for signals, for one thread: 1 ms at peak, and still under 0.2 s without vector hardware.
-cdef double SIGNAL_MACS = 6e7
+# Work of one thread between two looks for signals, for each lane of a vector: 30 ms at peak, and as a rule under 0.2 s
+cdef double SIGNAL_MACS = 1e8
 
 # More threads than this are never started, or as many as there are processors, whatever was asked for: a thread's stack
 # and scratch memory cost more than a 65th of a processor gives.
@@ -530,7 +531,8 @@ cdef class Plan:
         operands.packed = scratch + count * self.plan.scratch_bytes if packed_bytes else NULL
         if packed is not None:
             operands.packed = packed.data
-        cdef int64_t step = max(<int64_t>min(SIGNAL_MACS * count / self.plan.task_macs, 1e9), <int64_t>count)
+        cdef double slice_macs = SIGNAL_MACS * self.plan.tile.lanes
+        cdef int64_t step = count * max(<int64_t>min(slice_macs / self.plan.task_macs, 1e9), <int64_t>1)
         cdef int64_t begin = 0, end
         try:
             if count == 1 and self.macs < GIL_MACS:
