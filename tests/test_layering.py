@@ -44,7 +44,7 @@ CEILINGS = {  # lines: over it, simplify or split
     "csrc/plan.c": 150,
     "csrc/fastconv.h": 350,
     "csrc/*.c": 150,
-    "_pool.h": 250,
+    "_pool.h": 280,
     "csrc/simd/*.h": 70,
     "csrc/algorithms/*.c": 400,
     "_bench/*.py": 250,
