@@ -283,7 +283,7 @@ def test_page_says_what_was_measured_and_where_peers_are_faster(here):
     (here / "out.json").write_text(json.dumps(document))
     assert main([*QUICK, "--no-first", "--also", "out.json", "--page", "page.md"]) == 0
     page = (here / "page.md").read_text()
-    assert page.startswith("# Performance\n\nMade by `fastconv ")
+    assert page.startswith("# Performance\n\nMade by `fastconv bench --suite tiny ")
     assert page.count("## tiny: float32, nchw, batch 1, 1 thread\n") == 2
     assert "FMA peak of one thread" in page
     assert re.search(r"^- 3x3 1-1 8: scipy takes 0% of the time of conv2d$", page, re.MULTILINE)

@@ -155,3 +155,17 @@ def test_how_tos_are_true(sources, tmp_path):
     done = run(sys.executable, "-m", "pytest", "-q", "-rA", *tests, cwd=target, PYTHONPATH=str(target))
     if found != "not on this processor":
         assert "cpu_fma3" in done.stdout
+
+
+@pytest.mark.parametrize("sanitizer", ["", "-fsanitize=thread"])
+def test_the_pool_runs_every_part_once_and_without_races(tmp_path, sanitizer):
+    program = tmp_path / "pool"
+    flags = ["-O1", "-g", "-std=gnu11", f"-I{ROOT / 'fastconv'}", *filter(None, [sanitizer])]
+    built = run("gcc", *flags, str(ROOT / "tests/pool.c"), "-o", str(program), "-lpthread", cwd=tmp_path, check=False)
+    if sanitizer and built.returncode:
+        pytest.skip("this gcc has no ThreadSanitizer")
+    assert built.returncode == 0, built.stderr
+    # ThreadSanitizer does not follow children of a process with threads.
+    done = run(str(program), *([] if sanitizer else ["children"]), cwd=tmp_path)
+    assert done.stdout == "every part ran once\n"
+    assert "WARNING" not in done.stderr

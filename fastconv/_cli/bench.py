@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     if args.page:
         from .._bench.page import page
 
-        files.store(args.page, page([*also, document], sys.argv[1:]).encode())
+        files.store(args.page, page([*also, document], command(args)).encode())
         print(f"wrote {args.page}")
     if old is not None:
         print("", *report.compare(old, document), sep="\n")
@@ -97,6 +97,14 @@ def run(args: argparse.Namespace) -> int:
     if faults:
         raise UserError(f"{len(faults)} results are wrong: {'; '.join(faults)}.", status=1)
     return 0
+
+
+def command(args: argparse.Namespace) -> list[str]:
+    """Return what to type for the same run."""
+    names = ("suite", "peers", "threads", "batch", "dtype", "layout", "seconds", "also", "page")
+    given = [(f"--{name}", getattr(args, name)) for name in names]
+    words = [word for option, value in given if value is not None for word in (option, str(value))]
+    return ["bench", *words, *(["--no-first"] if args.no_first else [])]
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
