@@ -102,7 +102,9 @@ def run(args: argparse.Namespace) -> int:
 def command(args: argparse.Namespace) -> list[str]:
     """Return what to type for the same run."""
     names = ("suite", "peers", "threads", "batch", "dtype", "layout", "seconds", "also", "page")
-    given = [(f"--{name}", getattr(args, name)) for name in names]
+    given = [(f"--{name}", getattr(args, name)) for name in names if name != "also"]
+    if args.also:
+        given.append(("--also", ",".join(Path(name).name for name in args.also.split(","))))
     words = [word for option, value in given if value is not None for word in (option, str(value))]
     return ["bench", *words, *(["--no-first"] if args.no_first else [])]
 
