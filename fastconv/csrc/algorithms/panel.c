@@ -161,9 +161,9 @@ static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
     parts at;
     at.sums = ceil_div(w.rows * w.columns * c->channels * size, 64) * 64;
     at.bias = at.sums + rows * c->columns * panels * wide * size;
-    at.chunk = at.bias + wide * size;
+    at.chunk = ceil_div(at.bias + wide * size, 64) * 64;
     at.steps = p->kh * p->kw * least(c->chunk, ceil_div(igc, FC_CHANNEL_BLOCK) * FC_CHANNEL_BLOCK);
-    at.tables = at.chunk + at.steps * wide * size;
+    at.tables = ceil_div(at.chunk + at.steps * wide * size, 64) * 64;
     at.end = ceil_div(at.tables + 6 * at.steps * (int64_t)sizeof(int64_t), 128) * 128;
     return at;
 }
