@@ -321,6 +321,11 @@ def test_rows_of_the_direct_family_have_the_same_bits_whatever_they_are_fed(conv
         ((1, 500, 7, 7), (400, 500, 1, 1), {}),
         ((2, 70, 9, 11), (70, 1, 3, 3), {"groups": 70, "padding": 1}),
         ((1, 64, 9, 11), (64, 1, 3, 3), {"groups": 64}),
+        ((1, 8, 5, 600), (20, 8, 3, 3), {"padding": 1}),  # several blocks of columns,
+        ((1, 1, 9, 2100), (2, 1, 3, 3), {"padding": 1}),
+        ((1, 1100, 5, 90), (65, 1100, 3, 3), {"padding": 1}),  # of channels and of the chain,
+        ((6, 96, 8, 8), (80, 96, 3, 3), {"flip": True}),  # and of pixels that share their weights
+        ((1, 2, 80, 40), (2, 1, 3, 3), {"groups": 2, "dilation": (7, 1)}),
     ]
     for x_shape, weight_shape, options in shapes:
         for kind in ("f4", "f8", "i8"):

@@ -1,4 +1,4 @@
-/* fastconv.h: every contract between the parts of the compiled core.
+/* fastconv.h: every contract between the parts of the compiled core; those of its leaf loops are in ukernels.h.
  *
  * A call goes problem -> plan -> tasks. The problem is one convolution in numbers, already validated; the plan is one
  * decision, plain data, a pure function of the problem and the instruction set; a task is a piece of the output that
@@ -9,11 +9,10 @@
 #ifndef FASTCONV_H
 #define FASTCONV_H
 
+#include "ukernels.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-/* The arithmetic of a kernel. I64 serves signed and unsigned alike: sums and products modulo 2^64 have the same bits. */
-typedef enum { FC_F32, FC_F64, FC_I64, FC_DTYPES } fc_dtype;
 
 typedef enum { FC_CONSTANT, FC_REFLECT, FC_SYMMETRIC, FC_EDGE, FC_WRAP } fc_padding_mode;
 
@@ -43,98 +42,6 @@ enum {
     FC_CAN_I64 = 1 << 7,
 };
 
-/* Where the sums of a register tile come from and go to, and what is read next. The vectors of a row lie side by side;
- * steps from row to row in bytes. */
-typedef struct {
-    const void *from; /* sums to go on with, or NULL to begin at +0 */
-    int64_t from_step;
-    void *to; /* may be `from` */
-    int64_t to_step;
-    const void *row_bias; /* one element a row, added to all of it at the end, or NULL; */
-    int64_t row_bias_step;
-    const void *column_bias; /* one element a column, likewise; not both */
-    const char *ahead;       /* each step s of more than one row calls the line at ahead + ahead_off[s] into the cache */
-    const int64_t *ahead_off;
-} fc_tile_ends;
-
-/* A microkernel of the register tile: `rows` by `columns` outputs.
- *
- *   to[i][j] = from[i][j] + sum over s < steps of a[i * as + aoff[s]] * b[boff[s] + j], + bias
- *
- * for i < rows and j < columns. `a` and `b` are byte pointers, all strides and offsets are in bytes, so weights and pixels
- * are read where they lie; the offsets say how. Columns are pixels where `a` is the weights, and output channels where it
- * is the pixels. Each output is one chain of fused multiply-adds in the order of s. Leaf: no call, no allocation, no
- * branch on data. */
-typedef void (*fc_tile_fn)(int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b,
-                           const int64_t *boff, const fc_tile_ends *ends);
-
-/* to[j] = from[j] + *bias, or from[j] where bias is NULL, for j < count: finished sums to a row of the result. */
-typedef void (*fc_store_fn)(void *to, const void *from, int64_t count, const void *bias);
-
-enum { FC_TILE_MAX_ROWS = 6, FC_TILE_MAX_VECS = 16, FC_TILE_MAX_COLUMNS = 64 };
-
-typedef struct {
-    int rows;    /* most rows in a tile */
-    int vecs;    /* most vectors in a row */
-    int lanes;   /* elements in a vector */
-    int columns; /* vecs * lanes */
-    int wide;    /* most vectors in a tile of one row */
-    fc_tile_fn run[FC_TILE_MAX_VECS + 1][FC_TILE_MAX_ROWS + 1]; /* by vectors and rows, both from 1 */
-    fc_store_fn store;
-} fc_tile;
-
-/* A microkernel for depthwise kernels, a vector of channels:
- *
- *   y[i * y_step][j] = sum over s < steps of x[i * x_step + xoff[s]][j] * w[s][j], + bias[j]
- *
- * for i < pixels and j < lanes; steps and offsets in bytes. `w` and `bias` are dense; `bias` may be NULL. Each output is one
- * chain in the order of s. Leaf. */
-typedef void (*fc_channels_fn)(int64_t steps, const char *x, int64_t x_step, const int64_t *xoff, const void *w,
-                               const void *bias, char *y, int64_t y_step);
-
-/* The same for a kernel of `kh` rows, `x_row` apart, of a width and for a horizontal stride of its own, without dilation,
- * and FC_PIXELS pixels: y[i * y_step][j] = sum of x[ky * x_row + (i * stride + kx) * x_step][j] * w[ky][kx][j], + bias[j]. */
-typedef void (*fc_slide_fn)(int64_t kh, const char *x, int64_t x_row, int64_t x_step, const void *w, const void *bias,
-                            char *y, int64_t y_step);
-
-enum { FC_PIXELS = 7 };
-
-typedef struct {
-    int lanes;
-    fc_channels_fn run[FC_PIXELS + 1]; /* by pixels, from 1 */
-    fc_slide_fn slide[8][3];           /* by width and stride; NULL where there is none */
-} fc_channels;
-
-/* A microkernel for few channels where pixels lie side by side: up to four rows of outputs, in vectors of pixels.
- *
- *   y[i][j] = sum over k < kh and t < taps of w[k][t] * x[i * stride + k][xoff[t] + j], + *bias
- *
- * for i < rows and j < vectors * lanes, the last vector's first `last` lanes alone; `*_row` and `xoff` in bytes. `w` is dense;
- * `bias` may be NULL. Each output is one chain in the order of k, then t. All lanes of all vectors are read. Leaf. */
-typedef struct {
-    int64_t rows, kh, taps, stride, last;
-    const char *x;
-    int64_t x_row;
-    const int64_t *xoff;
-    const void *w, *bias;
-    char *y;
-    int64_t y_row;
-} fc_rows_run;
-
-enum { FC_ROWS_MAX = 4 };
-
-typedef struct {
-    int vecs, lanes;
-    /* By vectors, 1 to vecs: [0] for any run, [1] and [2] for that stride where kh, taps and rows are 3, 3 and 4; NULL
-     * where there is none. */
-    void (*run[3][5])(const fc_rows_run *run);
-} fc_rows;
-
-/* to[j][i] = from[i][j] for i < rows and j < columns: elements that lie one after the other in a row. Row j of `to` lies
- * to_at[j] bytes from it, or j * to_step where to_at is NULL; from_step in bytes. */
-typedef void (*fc_transpose_fn)(char *to, const int64_t *to_at, int64_t to_step, const char *from, int64_t from_step,
-                                int64_t rows, int64_t columns);
-
 /* One row of the instruction set table (simd/foreach.h). */
 typedef struct {
     const char *name;
@@ -143,27 +50,6 @@ typedef struct {
 
 extern const fc_isa fc_isas[]; /* best first, ended by a row without a name; the last real one runs everywhere */
 int fc_isa_count(void);
-
-/* The register tiles of one instruction set (an index into fc_isas) and one arithmetic. */
-const fc_tile *fc_tile_of(int isa, fc_dtype dtype);
-
-/* The processor's own speed, to measure kernels by: sums[i] = factors[0] * factors[1] + sums[i], `steps` times. All
- * sums stay in registers and the loop touches no memory. Leaf. */
-typedef void (*fc_peak_fn)(int64_t steps, const void *factors, void *sums);
-
-enum { FC_PEAK_MAX_SUMS = 512 };
-
-typedef struct {
-    int sums; /* how many, that is multiply-adds of one step */
-    fc_peak_fn run;
-} fc_peak;
-
-/* The peak loop of one instruction set and one arithmetic; NULL for integers. */
-const fc_peak *fc_peak_of(int isa, fc_dtype dtype);
-
-const fc_channels *fc_channels_of(int isa, fc_dtype dtype);
-const fc_rows *fc_rows_of(int isa, fc_dtype dtype);
-fc_transpose_fn fc_transpose_of(int isa, fc_dtype dtype);
 
 /* An array in the canonical order of its axes (n, c, h, w; weight: o, i, h, w), with strides in bytes. */
 typedef struct {
@@ -192,10 +78,7 @@ typedef struct {
     int isa;
     const fc_tile *tile;
     fc_transpose_fn transpose;
-    int64_t oc_block;  /* output channels of one task, of one group */
-    int64_t px_block;  /* what else a task is cut into; each algorithm says how */
-    int64_t c_block;   /* input channels that are worked on at a time */
-    int64_t per_task;  /* groups of one task */
+    int64_t oc_block, px_block, c_block, per_task; /* how it is cut: each algorithm says what it counts in them */
     int64_t n_tasks;
     double task_macs;      /* multiply-accumulates of one task, at most; a double, since a product may pass 2^63 */
     int64_t scratch_bytes; /* of one thread, aligned to 64 */

@@ -11,15 +11,15 @@ fc_window fc_window_of(const fc_problem *p, int64_t out_rows, int64_t out_column
 }
 
 /* Pixels j in [begin, end) of a strip's row, of `channels` channels each: what padding puts there. */
-static void copy_border(const fc_problem *p, const fc_operands *operands, char *to, int64_t pixel, int64_t channel,
-                        const char *row, int64_t first, int64_t step, int64_t begin, int64_t end, int64_t channels)
+static void pad_pixels(const fc_problem *p, const fc_operands *operands, char *to, int64_t pixel, int64_t channel,
+                       const char *row, int64_t first, int64_t step, int64_t begin, int64_t end, int64_t channels)
 {
     const int64_t *x = operands->x.stride, size = element_size(p);
     for (int64_t j = begin; j < end; j++) {
         const int64_t column = row ? fc_extend(p->padding_mode, first + j * step, p->iw) : -1;
         for (int64_t c = 0; c < channels; c++)
-            memcpy(to + j * pixel + c * channel,
-                   column < 0 ? (const char *)&operands->fill : row + column * x[3] + c * x[1], (size_t)size);
+            copy_one(to + j * pixel + c * channel,
+                   column < 0 ? (const char *)&operands->fill : row + column * x[3] + c * x[1], size);
     }
 }
 
@@ -37,9 +37,9 @@ static inline void copy_rows(const fc_problem *p, const fc_operands *operands, c
         const char *row = at < 0 ? NULL : image + at * x[2];
         const int64_t begin = row ? lo : w->columns, end = row ? hi : w->columns;
         if (begin > 0)
-            copy_border(p, operands, to, pixel, channel, row, first, w->step_w, 0, begin, channels);
+            pad_pixels(p, operands, to, pixel, channel, row, first, w->step_w, 0, begin, channels);
         if (end < w->columns)
-            copy_border(p, operands, to, pixel, channel, row, first, w->step_w, end, w->columns, channels);
+            pad_pixels(p, operands, to, pixel, channel, row, first, w->step_w, end, w->columns, channels);
         if (begin >= end)
             continue;
         const char *from = row + (first + lo * w->step_w) * x[3];

@@ -62,9 +62,21 @@ static inline void copy_run(char *to, const char *from, int64_t bytes)
     memcpy(to + bytes - 16, from + bytes - 16, 16); /* the rest, and some of it twice */
 }
 
-/* Rows of finished sums to pixels that do not lie side by side. */
-static inline void scatter(const fc_plan *plan, char *to, int64_t channel_step, int64_t pixel_step, const char *from, int64_t from_step,
-                    int64_t channels, int64_t count)
+/* What padding puts into elements begin to end of a strip's row, one channel of it. Element j is column first + j * sw of
+ * the image's row `row`, which is NULL where the row is padding too. */
+static inline __attribute__((always_inline)) void copy_border(const fc_problem *p, const fc_operands *operands, char *to,
+                                                              const char *row, int64_t first, int64_t begin, int64_t end,
+                                                              int64_t size)
+{
+    for (int64_t j = begin; j < end; j++) {
+        const int64_t column = row ? fc_extend(p->padding_mode, first + j * p->sw, p->iw) : -1;
+        copy_one(to + j * size, column < 0 ? (const char *)&operands->fill : row + column * operands->x.stride[3], size);
+    }
+}
+
+/* Finished sums, a row for each channel, to pixels that do not lie side by side. */
+static inline void scatter(const fc_plan *plan, char *to, int64_t channel_step, int64_t pixel_step, const char *from,
+                           int64_t from_step, int64_t channels, int64_t count)
 {
     const int64_t size = element_size(&plan->problem);
     if (channel_step == size && channels > 1) {
@@ -73,7 +85,21 @@ static inline void scatter(const fc_plan *plan, char *to, int64_t channel_step, 
     }
     for (int64_t o = 0; o < channels; o++)
         for (int64_t j = 0; j < count; j++)
-            fc_pick(to + o * channel_step + j * pixel_step, from + o * from_step + j * size, size, 1, size);
+            copy_one(to + o * channel_step + j * pixel_step, from + o * from_step + j * size, size);
+}
+
+/* Finished sums, a row for each pixel, to pixels of the array `y` from `to` on that follow one another. */
+static inline void store_pixels(const fc_plan *plan, const fc_array *y, char *to, const char *from, int64_t from_step,
+                                int64_t pixels, int64_t channels)
+{
+    const int64_t size = element_size(&plan->problem), channel_step = y->stride[1], pixel_step = y->stride[3];
+    if (pixel_step == size || pixels == 1) {
+        plan->transpose(to, NULL, channel_step, from, from_step, pixels, channels);
+        return;
+    }
+    for (int64_t j = 0; j < pixels; j++)
+        for (int64_t o = 0; o < channels; o++)
+            copy_one(to + j * pixel_step + o * channel_step, from + j * from_step + o * size, size);
 }
 
 static inline int64_t chain_length(const fc_problem *p)

@@ -194,12 +194,7 @@ static void store(const fc_plan *plan, const fc_operands *operands, char *to, co
     const int64_t *y = operands->y.stride, size = element_size(p), pixel = plan->tile->lanes * size;
     const int64_t whole = y[3] == size && (y[2] == p->ow * size || rows == 1) ? rows : 1; /* rows at a time */
     for (int64_t r = 0; r < rows; r += whole, to += y[2])
-        if (y[3] == size || p->ow == 1)
-            plan->transpose(to, NULL, y[1], sums + r * p->ow * pixel, pixel, whole * p->ow, channels);
-        else
-            for (int64_t j = 0; j < p->ow; j++)
-                for (int64_t c = 0; c < channels; c++)
-                    copy_one(to + j * y[3] + c * y[1], sums + (r * p->ow + j) * pixel + c * size, size);
+        store_pixels(plan, &operands->y, to, sums + r * p->ow * pixel, pixel, whole * p->ow, channels);
 }
 
 static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)

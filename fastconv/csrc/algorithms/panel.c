@@ -5,8 +5,8 @@
  * stride, dilation and width of the image leaves no lane idle. The panel streams from the second-level cache (256 bytes
  * in the 24 cycles of a step on Zen 4, which grants 32 a cycle), and serves every pixel of a task.
  *
- * The input rows of a task are copied, padded, into a strip, with channels where the image has them; images whose
- * channels lie side by side and that need no padding are read in place.
+ * The input rows of a task are copied, padded, into a strip, with channels where the image has them; images that need no
+ * padding are read in place, whatever their strides.
  *
  * Loops of a task: channel groups that fit the strip > panels > chunks of the chain that fit the cache > rows > tiles.
  *
@@ -173,7 +173,7 @@ static void prepare(fc_plan *plan)
     const fc_problem *p = &plan->problem;
     const fc_tile *tile = plan->tile;
     const cut c = choose(p, tile);
-    plan->px_block = c.row_blocks;
+    plan->px_block = c.row_blocks; /* and with oc_block all that cut_into needs */
     plan->oc_block = c.oc_blocks;
     plan->n_tasks = p->n * p->groups * c.row_blocks * c.col_blocks * c.oc_blocks;
     plan->task_macs = (double)(c.rows * c.columns * ceil_div(c.panels, c.oc_blocks) * tile->vecs * tile->lanes) * (double)chain_length(p);
@@ -219,19 +219,6 @@ static void tabulate(const fc_problem *p, const source *from, int64_t channels, 
                     offsets[c] = first + c * from->channel;
                 offsets += count;
             }
-}
-
-/* Finished sums, pixels by channels, to a row of the result. */
-static void store_row(const fc_plan *plan, const fc_array *array, char *to, const char *sums, int64_t sums_step, int64_t pixels,
-                      int64_t channels)
-{
-    const int64_t *y = array->stride, size = element_size(&plan->problem);
-    if (y[3] == size || pixels == 1)
-        plan->transpose(to, NULL, y[1], sums, sums_step, pixels, channels);
-    else
-        for (int64_t i = 0; i < pixels; i++)
-            for (int64_t o = 0; o < channels; o++)
-                memcpy(to + i * y[3] + o * y[1], sums + i * sums_step + o * size, (size_t)size);
 }
 
 /* The outputs of one panel in a task, and how far their chains go: the channels that the source holds. */
@@ -300,7 +287,7 @@ static void run_panel(const fc_plan *plan, const fc_operands *operands, const so
                 to_call -= to_call > 0;
             }
             if (finish && !direct)
-                store_row(plan, y, row, sums, step, to->columns, to->real);
+                store_pixels(plan, y, row, sums, step, to->columns, to->real);
         }
     }
 }

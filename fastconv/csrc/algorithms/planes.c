@@ -136,28 +136,6 @@ static void prepare(fc_plan *plan)
     plan->scratch_bytes = parts_of(p, plan->tile, &c).end;
 }
 
-/* Elements begin to end of a strip's row: what padding puts there. */
-static inline __attribute__((always_inline)) void copy_border(const fc_problem *p, const fc_operands *operands, char *to,
-                                                              const char *row, int64_t first, int64_t begin, int64_t end,
-                                                              int64_t size)
-{
-    for (int64_t j = begin; j < end; j++) {
-        const int64_t column = row ? fc_extend(p->padding_mode, first + j * p->sw, p->iw) : -1;
-        memcpy(to + j * size, column < 0 ? (const char *)&operands->fill : row + column * operands->x.stride[3], (size_t)size);
-    }
-}
-
-/* to[j] = from[2 * j], for rows that are mostly short. */
-static inline void copy_every_other(char *to, const char *from, int64_t count)
-{
-    typedef uint32_t four __attribute__((vector_size(16), may_alias, aligned(4)));
-    int64_t j = 0;
-    for (; j + 4 < count; j += 4) /* reads one element beyond the last that it needs */
-        *(four *)(to + 4 * j) = __builtin_shufflevector(*(const four *)(from + 8 * j), *(const four *)(from + 8 * j + 16), 0, 2, 4, 6);
-    for (; j < count; j++)
-        memcpy(to + 4 * j, from + 8 * j, 4);
-}
-
 /* One channel of the image from padded row and column `row0`, `column0` on, phase by phase. A constant's borders are the
  * same for every channel: only the first of a task writes them. */
 static inline __attribute__((always_inline)) void copy_plane(const fc_problem *p, const fc_operands *operands,
@@ -184,8 +162,6 @@ static inline __attribute__((always_inline)) void copy_plane(const fc_problem *p
                 continue;
             if (step == size)
                 copy_run(out + lo * size, row + inside, (hi - lo) * size);
-            else if (size == 4 && step == 8)
-                copy_every_other(out + lo * size, row + inside, hi - lo);
             else
                 fc_pick(out + lo * size, row + inside, step, hi - lo, size);
         }

@@ -184,18 +184,6 @@ static void prepare(fc_plan *plan)
     plan->scratch_bytes = parts_of(plan, &l).end;
 }
 
-/* Pixels begin to end of a strip's row that lie outside the image's row, or all the image: filled or taken from inside. */
-static inline __attribute__((always_inline)) void copy_border(const fc_problem *p, const fc_operands *operands, char *to,
-                                                              const char *row, int64_t first, int64_t begin, int64_t end,
-                                                              size_t size)
-{
-    for (int64_t j = begin; j < end; j++) {
-        const int64_t column = row ? fc_extend(p->padding_mode, first + j * p->sw, p->iw) : -1;
-        memcpy(to + (size_t)j * size,
-               column < 0 ? (const char *)&operands->fill : row + column * operands->x.stride[3], size);
-    }
-}
-
 /* The rows of the image that output rows from row0 on need, as rows of the strip, phase by phase. Borders of a constant
  * are the same for every group: the first of a task writes them. */
 static void copy_strip(const fc_plan *plan, const fc_operands *operands, const layout *l, const char *image, int64_t row0,
