@@ -32,13 +32,7 @@ def choose_dtypes(
             raise TypeError(f"NumPy has no common dtype for {given}; convert one of them.") from error
     result = natural
     if asked is not None:
-        try:
-            # NumPy would read a list or a long text to its end, and show the caller's repr of anything else.
-            if not isinstance(asked, np.dtype | type) and (not isinstance(asked, str) or len(asked) > 40):
-                raise TypeError
-            result = native(np.dtype(asked))
-        except (TypeError, ValueError, SyntaxError) as error:
-            raise TypeError(f"dtype must be a NumPy dtype or its name, got {show(asked)}.") from error
+        result = native(read_dtype("dtype", asked))
         if not _is_supported(result) or result.kind == "b":
             raise TypeError(
                 f"dtype must be an integer, float16, bfloat16, float32, float64 or complex dtype, got {show(asked)}."
@@ -53,6 +47,17 @@ def choose_dtypes(
     if compute.kind not in "iu":
         compute = np.result_type(compute, _accumulator(result))
     return compute, result
+
+
+def read_dtype(name: str, value: object) -> np.dtype[Any]:
+    """Return the dtype that an argument names, or say that it names none."""
+    try:
+        # NumPy would read a list or a long text to its end, and show the caller's repr of anything else.
+        if not isinstance(value, np.dtype | type) and (not isinstance(value, str) or len(value) > 40):
+            raise TypeError
+        return np.dtype(value)
+    except (TypeError, ValueError, SyntaxError) as error:
+        raise TypeError(f"{name} must be a NumPy dtype or its name, got {show(value)}.") from error
 
 
 def _is_supported(dtype: np.dtype[Any]) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ._arguments import check_num_threads, read_integer, read_pair
+from ._dtypes import read_dtype
 from ._execute import execute
 from ._explain import Explanation
 from ._problem import Described, Problem, check_array, check_out, check_shape
@@ -223,7 +225,7 @@ dtype, algorithm, backend
         "dtype": dtype, "algorithm": algorithm,
     }  # fmt: skip
     problem = Problem.of(_smallest_image(weight, options), weight, bias, **options)
-    plan = Plan(weight, bias, options, backend)
+    plan = Plan(weight, bias, {name: _frozen(value) for name, value in options.items()}, backend)
     choose(plan._names, problem)
     if x_shape is not None:
         plan._prepare(_described(x_shape, weight.dtype if x_dtype is None else x_dtype))
@@ -239,8 +241,18 @@ def _own(array: Array) -> Array:
     return copy
 
 
+def _frozen(value: Any) -> Any:
+    """An option that passed the checks, as it is now: what the caller changes later does not change the plan."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, tuple | list):
+        return tuple(map(_frozen, value))
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool | np.bool_)
+    return operator.index(value) if is_integer else value
+
+
 def _described(shape: object, dtype: Any) -> Described:
-    return Described(check_shape("x_shape", shape).shape, np.dtype(dtype))
+    return Described(check_shape("x_shape", shape).shape, read_dtype("x_dtype", dtype))
 
 
 def _smallest_image(weight: Array, options: dict[str, Any]) -> Described:

@@ -79,6 +79,18 @@ def test_weights_are_the_plans_own():
             array[...] = 0
 
 
+def test_options_are_the_plans_own():
+    padding, stride = [[1, 0], [0, 1]], [1, np.array(2)]
+    plan = plan_conv2d(W, None, stride, padding)
+    expected = plan(X[:, :, :5])
+    padding[0][0], stride[0] = 5, 3
+    stride[1][...] = 1
+    same(plan(X[:, :, :5]), expected)
+    fresh = RNG.standard_normal((1, 40, 7, 7)).astype("f4")  # a shape that it has not met
+    same(plan(fresh), conv2d(fresh, W, None, (1, 2), ((1, 0), (0, 1)), algorithm="direct"))
+    same(pickle.loads(pickle.dumps(plan))(fresh), plan(fresh))
+
+
 def test_out():
     plan = plan_conv2d(W, B)
     expected = plan(X)
@@ -152,6 +164,9 @@ def test_x_shape_prepares_at_once():
         plan_conv2d(W, x_shape=(1, 3, 8, 8))
     with pytest.raises(TypeError, match="x_shape must be a tuple"):
         plan_conv2d(W, x_shape=3.5)
+    for dtype in ("float33", ["f4"], 7):
+        with pytest.raises(TypeError, match=r"^x_dtype must be a NumPy dtype or its name, got .*\.$"):
+            plan_conv2d(W, x_shape=X.shape, x_dtype=dtype)
 
 
 @pytest.mark.parametrize(

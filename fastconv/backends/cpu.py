@@ -165,30 +165,30 @@ class CpuPlan:
                 y += bias.reshape([-1 if letter == "C" else 1 for letter in axes]) if "C" in axes else bias
 
 
-class PreparedCpuPlan(CpuPlan):
+class PreparedCpuPlan:
     """One problem with its weights, packed as its algorithm wants them; `shared` keeps them for other images' plans."""
 
     def __init__(self, problem: Problem, isa: str, weight: Array, bias: Array | None, shared: dict[Any, Any]) -> None:
-        super().__init__(problem, isa, prepared=problem.compute.kind != "c")  # whose parts are not packed
+        is_real = problem.compute.kind != "c"  # the parts of complex weights are not packed
+        self.plan = CpuPlan(problem, isa, prepared=is_real)
+        self.explain = self.plan.explain
         self.weight = ready(weight, problem.compute)
         self.bias = None if bias is None else ready(bias, problem.compute)
-        self.packed = None
-        if problem.compute.kind != "c" and problem.oc:
-            key = (self.kernel.algorithm, isa, problem.compute)
-            if key not in shared:
-                shared[key] = self.kernel.pack(self.weight)
-            self.packed = shared[key]
+        key = (self.plan.kernel.algorithm, isa, problem.compute)
+        if is_real and problem.oc and key not in shared:
+            shared[key] = self.plan.kernel.pack(self.weight)
+        self.packed = shared.get(key)
 
-    def __call__(self, x: Array, out: Array, num_threads: int) -> Array:  # type: ignore[override]
+    def __call__(self, x: Array, out: Array, num_threads: int) -> Array:
         """Write the result into `out`."""
-        return super().__call__(x, self.weight, self.bias, out, num_threads, self.packed)
+        return self.plan(x, self.weight, self.bias, out, num_threads, self.packed)
 
     def remember_image(self, calls: Any, x: Array) -> Any:
         """Let the next call with such an image skip all checks, if it needs no conversion."""
         calls = _kernels.PreparedCalls(64) if calls is None else calls
-        if self.needs_no_conversion():
-            p = self.problem
-            calls.add(x, self.kernel, self.weight, self.bias, p.fill_value, p.out_shape, self.packed)
+        if self.plan.needs_no_conversion():
+            p = self.plan.problem
+            calls.add(x, self.plan.kernel, self.weight, self.bias, p.fill_value, p.out_shape, self.packed)
         return calls
 
 
