@@ -160,7 +160,8 @@ cdef double PARALLEL_MACS = 500000
 # work a call keeps it.
 cdef double GIL_MACS = 20000
 
-# Work of one thread between two looks for signals, for each lane of a vector: 30 ms at peak, and as a rule under 0.2 s
+# Work of one thread between two looks for signals, for each lane of a vector: 30 ms at peak, and as a rule under
+# 0.2 s.
 cdef double SIGNAL_MACS = 1e8
 
 # More threads than this are never started, or as many as there are processors, whatever was asked for: a thread's stack
@@ -645,11 +646,9 @@ cdef class CallCache:
         entry = self.entries.get(key)
         if entry is None:
             return None
-        cdef int count = 0
-        if num_threads is not None:
-            if not PyLong_CheckExact(num_threads) or not 1 <= num_threads < 2**31:
-                return None
-            count = num_threads
+        cdef int count = plain_count(num_threads)
+        if count < 0:
+            return None
         cdef cnp.ndarray y = empty_like_image(x, <tuple>(<tuple>entry)[2])
         if y is None:
             return None
@@ -690,16 +689,25 @@ cdef class PreparedCalls:
         cdef tuple entry = self.entries.get(key)
         if entry is None:
             return None
-        cdef int count = 0
-        if num_threads is not None:
-            if not PyLong_CheckExact(num_threads) or not 1 <= num_threads < 2**31:
-                return None
-            count = num_threads
+        cdef int count = plain_count(num_threads)
+        if count < 0:
+            return None
         cdef cnp.ndarray y = empty_like_image(x, <tuple>entry[2])
         if y is None:
             return None
         (<Plan>entry[0]).compute(x, <cnp.ndarray>entry[3], <cnp.ndarray>entry[4], y, entry[1], count, <Packed>entry[5])
         return y
+
+
+cdef int plain_count(num_threads) noexcept:
+    """A number of threads, 0 for None, -1 for what is to be checked in full."""
+    if num_threads is None:
+        return 0
+    cdef int overflow = 0
+    if not PyLong_CheckExact(num_threads):
+        return -1
+    cdef int64_t count = PyLong_AsLongLongAndOverflow(num_threads, &overflow)
+    return <int>count if not overflow and 1 <= count < 2**31 else -1
 
 
 cdef object image_key(x):

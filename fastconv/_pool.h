@@ -10,7 +10,7 @@
 #ifndef FC_POOL_H
 #define FC_POOL_H
 
-#include <stdint.h>
+#include <stdint.h> /* _GNU_SOURCE, which affinity needs, is Python.h's */
 
 typedef void (*fc_part_fn)(const void *work, int64_t part, int thread);
 
@@ -210,13 +210,14 @@ static void fc_forget_pool(void)
 /* run(work, part, thread) for each part from begin to end, on `count` threads at most, numbered from 0, the caller's. */
 static void fc_share(fc_part_fn run, const void *work, int64_t begin, int64_t end, int count)
 {
-    fc_job job = {.run = run, .work = work, .next = begin, .end = end, .processor = fc_processor()};
+    fc_job job = {.run = run, .work = work, .next = begin, .end = end, .processor = -1};
     const int wanted = count - 1 < end - begin - 1 ? count - 1 : (int)(end - begin - 1);
     if (wanted > 0) {
         pthread_mutex_lock(&fc_pool.lock);
         while (fc_pool.idle - fc_pool.open < wanted && fc_start_worker())
             continue;
         job.slots = wanted;
+        job.processor = fc_processor();
         job.later = fc_pool.jobs;
         fc_pool.jobs = &job;
         __atomic_fetch_add(&fc_pool.open, wanted, __ATOMIC_RELAXED);
