@@ -1,6 +1,7 @@
-/* Runs the C core by itself: random problems on every instruction set of the architecture, each result compared with the
- * contract's chain, computed here one output at a time with the C library's fma. For architectures that are emulated
- * (tests/emulated/run.py), where there is no Python to test with. Prints the instruction sets and the problems passed. */
+/* Runs the C core by itself: random problems on every instruction set of the architecture, by every row of the algorithm
+ * table that can compute them, each result compared with the contract's chain, computed here one output at a time with
+ * the C library's fma. For architectures that are emulated (tests/emulated/run.py), where there is no Python to test
+ * with. Prints the instruction sets and the problems passed. */
 
 #include "fastconv.h"
 
@@ -51,20 +52,20 @@ static void random_problem(fc_problem *p, fc_dtype dtype)
     p->ow = (p->iw + p->pl + p->pr - (p->kw - 1) * p->dw - 1) / p->sw + 1;
 }
 
-static void *filled(int64_t count, fc_dtype dtype, int zero)
+static void *filled(int64_t count, fc_dtype dtype)
 {
     void *data = malloc((size_t)count * 8);
     for (int64_t i = 0; i < count; i++)
         if (dtype == FC_F32)
-            ((float *)data)[i] = zero ? 0 : (float)value();
+            ((float *)data)[i] = (float)value();
         else if (dtype == FC_F64)
-            ((double *)data)[i] = zero ? 0 : value();
+            ((double *)data)[i] = value();
         else
-            ((uint64_t *)data)[i] = zero ? 0 : draw(UINT64_MAX);
+            ((uint64_t *)data)[i] = draw(UINT64_MAX);
     return data;
 }
 
-static fc_array packed(void *data, int64_t c, int64_t h, int64_t w, int64_t size)
+static fc_array planar(void *data, int64_t c, int64_t h, int64_t w, int64_t size)
 {
     return (fc_array){data, {c * h * w * size, h * w * size, w * size, size}};
 }
@@ -117,6 +118,35 @@ static int agrees(const fc_problem *p, const fc_operands *a, const char *y, int6
     return 1;
 }
 
+static void *memory(int64_t bytes)
+{
+    void *data = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64 + 64);
+    memset(data, 0xff, (size_t)bytes); /* NaN, for what is read before it is written */
+    return data;
+}
+
+/* Compute problem `i` by one row of the table, or by the one that is chosen (row -1); the weights are packed beforehand
+ * every other time. Returns what is wrong, or NULL. */
+static const char *passes(const fc_problem *p, fc_operands a, int isa, int row, int i)
+{
+    const int64_t size = p->dtype == FC_F32 ? 4 : 8, results = p->n * p->oc * p->oh * p->ow * size;
+    fc_plan plan;
+    const char *why_not = fc_plan_make(&plan, p, isa, row < 0 ? NULL : fc_algorithms[row]->name);
+    if (why_not)
+        return row < 0 ? why_not : NULL;
+    char *scratch = memory(plan.scratch_bytes), *weights = memory(plan.packed_bytes);
+    if (plan.packed_bytes && (i + row) % 2) {
+        a.packed = weights;
+        for (int64_t part = 0; part < plan.n_packs; part++)
+            plan.algorithm->pack(&plan, &a, part);
+    }
+    memset(a.y.data, 0xff, (size_t)results);
+    for (int64_t task = 0; task < plan.n_tasks; task++)
+        fc_run_task(&plan, &a, task, scratch);
+    free(scratch), free(weights);
+    return agrees(p, &a, a.y.data, size) ? NULL : "is wrong";
+}
+
 int main(int argc, char **argv)
 {
     const int count = argc > 1 ? atoi(argv[1]) : 300;
@@ -129,31 +159,28 @@ int main(int argc, char **argv)
             fc_problem p;
             random_problem(&p, (fc_dtype)(i % FC_DTYPES));
             const int64_t size = p.dtype == FC_F32 ? 4 : 8, igc = p.ic / p.groups;
-            void *x = filled(p.n * p.ic * p.ih * p.iw, p.dtype, 0), *w = filled(p.oc * igc * p.kh * p.kw, p.dtype, 0);
-            void *bias = filled(p.oc, p.dtype, 0), *y = filled(p.n * p.oc * p.oh * p.ow, p.dtype, 1);
-            fc_operands a = {packed(x, p.ic, p.ih, p.iw, size), packed(w, igc, p.kh, p.kw, size),
-                             packed(y, p.oc, p.oh, p.ow, size), p.bias ? bias : NULL, size, {0}};
+            void *x = filled(p.n * p.ic * p.ih * p.iw, p.dtype), *w = filled(p.oc * igc * p.kh * p.kw, p.dtype);
+            void *bias = filled(p.oc, p.dtype), *y = memory(p.n * p.oc * p.oh * p.ow * size);
+            fc_operands a = {.x = planar(x, p.ic, p.ih, p.iw, size),
+                             .weight = planar(w, igc, p.kh, p.kw, size),
+                             .y = planar(y, p.oc, p.oh, p.ow, size),
+                             .bias = p.bias ? bias : NULL,
+                             .bias_stride = size};
             if (p.dtype == FC_F32)
                 a.fill.f32 = 2;
             else if (p.dtype == FC_F64)
                 a.fill.f64 = 2;
             else
                 a.fill.i64 = 2;
-            fc_plan plan;
-            const char *why_not = fc_plan_make(&plan, &p, isa, NULL);
-            if (why_not) {
-                printf("%s: problem %d refused: %s\n", fc_isas[isa].name, i, why_not);
-                return 1;
+            for (int row = -1; row < 0 || fc_algorithms[row]; row++) {
+                const char *wrong = passes(&p, a, isa, row, i);
+                if (wrong) {
+                    printf("%s, %s: problem %d %s\n", fc_isas[isa].name, row < 0 ? "auto" : fc_algorithms[row]->name, i,
+                           wrong);
+                    return 1;
+                }
             }
-            void *scratch = aligned_alloc(64, (size_t)(plan.scratch_bytes + 63) / 64 * 64);
-            memset(scratch, 0xff, (size_t)plan.scratch_bytes); /* NaN, for what is read before it is written */
-            for (int64_t task = 0; task < plan.n_tasks; task++)
-                fc_run_task(&plan, &a, task, scratch);
-            if (!agrees(&p, &a, y, size)) {
-                printf("%s: problem %d is wrong\n", fc_isas[isa].name, i);
-                return 1;
-            }
-            free(x), free(w), free(bias), free(y), free(scratch);
+            free(x), free(w), free(bias), free(y);
         }
         printf("%s: %d passed\n", fc_isas[isa].name, count);
     }
