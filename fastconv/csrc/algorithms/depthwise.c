@@ -94,7 +94,8 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     const double copies = p->channels_last ? inputs * COPY_PIXEL : (inputs + outputs) * TRANSPOSE_PIXEL;
     const double border = (double)(at.rows * at.columns) - inputs;
     const double tiles = (double)c.rows * (double)ceil_div(p->ow, FC_PIXELS);
-    return blocks * (outputs * taps * (slides ? 1.1 : 1.3) + tiles * TILE + copies + (border > 0 ? border * BORDER_PIXEL : 0) + 20 * taps + 500);
+    const double borders = border > 0 ? border * BORDER_PIXEL : 0;
+    return blocks * (outputs * taps * (slides ? 1.1 : 1.3) + tiles * TILE + copies + borders + 20 * taps + 500);
 }
 
 static void prepare(fc_plan *plan)

@@ -28,7 +28,7 @@ enum {
     PACK_VECTOR = 7,         /* to pack a vector of weights, */
     FAR_VECTOR = 20,         /* to write it to far memory and back, */
     TILE = 20,               /* to begin and end a tile, */
-    STORE_LANE = 2,          /* to store four elements of a transposed result, */
+    STORE_LANE = 3,          /* to store four elements of a transposed result, */
     TASK = 1000,             /* and for a task */
 };
 
@@ -45,8 +45,9 @@ typedef struct {
 /* Bytes of one channel of the strip; a double, since strides and dilations may be huge. */
 static double channel_bytes(const fc_problem *p, int64_t out_rows, int64_t out_columns)
 {
-    const double rows = p->kh == 1 ? (double)out_rows : (double)(out_rows - 1) * (double)p->sh + (double)(p->kh - 1) * (double)p->dh + 1;
-    const double columns = p->kw == 1 ? (double)out_columns : (double)(out_columns - 1) * (double)p->sw + (double)(p->kw - 1) * (double)p->dw + 1;
+    const double down = (double)(out_rows - 1) * (double)p->sh + (double)(p->kh - 1) * (double)p->dh + 1;
+    const double across = (double)(out_columns - 1) * (double)p->sw + (double)(p->kw - 1) * (double)p->dw + 1;
+    const double rows = p->kh == 1 ? (double)out_rows : down, columns = p->kw == 1 ? (double)out_columns : across;
     return rows * columns * (double)element_size(p);
 }
 
@@ -116,7 +117,8 @@ static cut choose(const fc_problem *p, const fc_tile *tile)
     for (int64_t oc_blocks = 1; oc_blocks <= least(best.panels, MOST_BLOCKS); oc_blocks += oc_blocks / 2 + 1)
         for (int64_t rows = least(p->oh, MOST_PIXELS); rows >= 1; rows = ceil_div(p->oh, ceil_div(p->oh, rows)) - 1) {
             const cut c = cut_into(p, tile, ceil_div(p->oh, rows), oc_blocks);
-            if (rows > 1 && (rows * c.columns > MOST_PIXELS || channel_bytes(p, rows, c.columns) * (double)channels > STRIP_BYTES))
+            if (rows > 1 && (rows * c.columns > MOST_PIXELS ||
+                             channel_bytes(p, rows, c.columns) * (double)channels > STRIP_BYTES))
                 continue;
             const double tasks = pixel_blocks(p, &c) * (double)p->groups * (double)oc_blocks;
             const double cycles = overhead(p, tile, &c) + work / tasks / 2;
@@ -176,7 +178,8 @@ static void prepare(fc_plan *plan)
     plan->px_block = c.row_blocks; /* and with oc_block all that cut_into needs */
     plan->oc_block = c.oc_blocks;
     plan->n_tasks = p->n * p->groups * c.row_blocks * c.col_blocks * c.oc_blocks;
-    plan->task_macs = (double)(c.rows * c.columns * ceil_div(c.panels, c.oc_blocks) * tile->vecs * tile->lanes) * (double)chain_length(p);
+    const int64_t channels = ceil_div(c.panels, c.oc_blocks) * tile->vecs * tile->lanes;
+    plan->task_macs = (double)(c.rows * c.columns * channels) * (double)chain_length(p);
     plan->scratch_bytes = parts_of(p, tile, &c).end;
     plan->n_packs = p->groups * c.panels;
     plan->packed_bytes = p->groups * c.vecs * tile->lanes * chain_length(p) * element_size(p);

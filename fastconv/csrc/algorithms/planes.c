@@ -20,9 +20,10 @@ enum {
     MOST_TOGETHER = 64,    /* rows of outputs, of one dilation, that are kept in one block */
     TASK_MACS = 1 << 17,   /* least work worth a task of its own */
     MIN_TASKS = 32,
-    COPY_VECTOR = 3, /* estimated cycles to copy a vector, */
-    COPY_ROW = 20,   /* to begin a row, */
-    TILE = 30,       /* and to begin and end a tile */
+    COPY_VECTOR = 3,       /* estimated cycles to copy a vector, */
+    COPY_ROW = 20,         /* to begin a row, */
+    STORE_VECTOR = 3,      /* to store a vector of the result, */
+    TILE = 30,             /* and to begin and end a tile */
 };
 
 typedef struct {
@@ -104,10 +105,13 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     const double vecs = (double)ceil_div(c.columns, tile->lanes), wide = (double)least((int64_t)vecs, tile->vecs);
     const double height = (double)least(least(p->kh, FC_ROWS_MAX), p->oh); /* rows of outputs that share one of the image */
     const double loads = (1.5 * wide + height) / (wide * height);
-    const double copied = (double)(l.rows * l.phases) * igc * ((double)ceil_div(l.pitch, tile->lanes) * COPY_VECTOR * (p->sw > 1 ? 4 : 1) + COPY_ROW);
-    const double multiplied = 1.2 * (double)c.rows * ocg * vecs * (double)chain_length(p) * (loads > 1 ? loads : 1);
-    const double tiles = ocg * (double)ceil_div(c.rows, FC_ROWS_MAX) * (double)ceil_div((int64_t)vecs, tile->vecs) * (igc * (double)(p->kh * p->kw) == 9 ? 2 : ((double)p->kh + 3) / 2);
-    return blocks * (copied + multiplied + tiles * TILE) * (p->channels_last ? 8 : 1);
+    const double row = (double)ceil_div(l.pitch, tile->lanes) * COPY_VECTOR * (p->sw > 1 ? 4 : 1) + COPY_ROW;
+    const double copied = (double)(l.rows * l.phases) * igc * row;
+    const double outputs = (double)c.rows * ocg * vecs; /* vectors of them */
+    const double multiplied = 1.2 * outputs * (double)chain_length(p) * (loads > 1 ? loads : 1);
+    const double turns = igc * (double)(p->kh * p->kw) == 9 ? 2 : ((double)p->kh + 3) / 2;
+    const double tiles = ocg * (double)ceil_div(c.rows, FC_ROWS_MAX) * (double)ceil_div((int64_t)vecs, tile->vecs) * turns;
+    return blocks * (copied + multiplied + outputs * STORE_VECTOR + tiles * TILE) * (p->channels_last ? 8 : 1);
 }
 
 /* Where the parts of a thread's scratch memory begin, in bytes from the strip at 0. */
