@@ -132,6 +132,39 @@ fc_window fc_window_of(const fc_problem *p, int64_t out_rows, int64_t out_column
 void fc_copy_window(const fc_problem *p, const fc_operands *operands, const fc_window *w, const char *image, int64_t row0,
                     int64_t column0, int64_t channels, char *to, int interleaved);
 
+/* Copy the `rows` by `columns` pixels of the padded image from row `row0` and column `column0` on to pixels with a whole
+ * vector of channels side by side: `channels` of them from `image` on, and whatever beyond. `at` has room for an offset for
+ * each pixel. */
+void fc_copy_lanes(const fc_plan *plan, const fc_operands *operands, const char *image, int64_t row0, int64_t column0,
+                   int64_t rows, int64_t columns, int64_t channels, char *to, int64_t *at);
+
+/* The other way: outputs with a vector of channels side by side, rows of `pitch`, to `rows` by `columns` of the result from
+ * `to` on, `channels` of each. */
+void fc_store_lanes(const fc_plan *plan, const fc_operands *operands, char *to, const char *from, int64_t rows, int64_t columns,
+                    int64_t pitch, int64_t channels);
+
+/* Fast algorithms mix the values of a neighbourhood, so one that is not finite would spread, and a sum on the way could
+ * overflow where none of `direct` does. They take the sum of squares of the pixels that a box of outputs reads, and of each
+ * output channel's weights; where the pixels' is above the limit that fc_limit makes of the weights', the outputs are
+ * computed again by `direct`, to its bits. `growth` times the most that a sum of `direct` can be bounds every sum on the way;
+ * -1, below any sum of squares, is the limit where weights are not finite themselves. */
+double fc_limit(const fc_problem *p, double squares, double growth);
+
+/* A box of outputs of one image and one group. */
+typedef struct {
+    int64_t n, group, oc, channels, row, rows, column, columns;
+} fc_box;
+
+/* Compute again what of a box needs it; `limits` of its channels as elements side by side, since each decides for itself.
+ * `scratch` holds fc_box_scratch bytes for a box as large, and is aligned to 64. */
+void fc_mend(const fc_plan *plan, const fc_operands *operands, const fc_box *box, double squares, const char *limits,
+             void *scratch);
+int64_t fc_box_scratch(const fc_plan *plan, int64_t channels, int64_t rows, int64_t columns);
+
+/* An element of the arithmetic, f32 or f64. */
+double fc_read(const char *from, fc_dtype dtype);
+void fc_write(char *to, double value, fc_dtype dtype);
+
 /* The rows of a panel for input channels `c` to `c + count` of a group, in the order of the chain: each the weights of
  * `columns` output channels from `oc` on, 0 where there are no more. `c` begins a block of channels. */
 void fc_pack(const fc_plan *plan, const fc_array *weight, int64_t group, int64_t oc, int64_t columns, int64_t c,

@@ -61,18 +61,18 @@ const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
     return algorithm->reject(problem);
 }
 
-const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted)
+/* Of the rows of the name or the family `wanted`, or of all, the one of least cost; NULL and why if there is none. */
+static const fc_algorithm *cheapest(const fc_problem *problem, const fc_tile *tile, const char *wanted, const char **reason)
 {
-    const fc_tile *tile = fc_tile_of(isa, problem->dtype);
     const fc_algorithm *best = NULL;
-    const char *reason = "no algorithm can compute this problem";
     double least = 0;
+    *reason = "no algorithm can compute this problem";
     for (const fc_algorithm *const *row = fc_algorithms; *row; row++) {
         if (wanted && strcmp(wanted, (*row)->name) && strcmp(wanted, (*row)->family))
             continue;
         const char *why_not = fc_why_not(*row, problem);
         if (why_not) {
-            reason = wanted ? why_not : reason;
+            *reason = wanted ? why_not : *reason;
             continue;
         }
         const double cost = (*row)->cost(problem, tile);
@@ -81,6 +81,21 @@ const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, cons
             least = cost;
         }
     }
+    return best;
+}
+
+const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted)
+{
+    const fc_tile *tile = fc_tile_of(isa, problem->dtype);
+    const char *reason;
+    const fc_algorithm *best;
+    if (!wanted) { /* the family decides the bits, so one image decides the family */
+        fc_problem one = *problem;
+        one.n = 1;
+        best = cheapest(&one, tile, NULL, &reason);
+        wanted = best ? best->family : NULL;
+    }
+    best = cheapest(problem, tile, wanted, &reason);
     if (!best)
         return reason;
     *plan = (fc_plan){.problem = *problem, .algorithm = best, .isa = isa, .tile = tile};

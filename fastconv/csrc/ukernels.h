@@ -99,6 +99,51 @@ typedef struct {
 typedef void (*fc_transpose_fn)(char *to, const int64_t *to_at, int64_t to_step, const char *from, int64_t from_step,
                                 int64_t rows, int64_t columns);
 
+/* Winograd's schemes for one axis, F(outputs, taps): `points` products give `outputs` results of a kernel of `taps`. F(1, 1)
+ * leaves an axis alone. */
+typedef enum { FC_F11, FC_F23, FC_F43, FC_F25, FC_SCHEMES } fc_scheme;
+
+enum { FC_WINOGRAD_POINTS = 6 }; /* most of an axis */
+
+static inline int fc_winograd_outputs(fc_scheme s)
+{
+    return s == FC_F11 ? 1 : s == FC_F43 ? 4 : 2;
+}
+
+static inline int fc_winograd_taps(fc_scheme s)
+{
+    return s == FC_F11 ? 1 : s == FC_F25 ? 5 : 3;
+}
+
+static inline int fc_winograd_points(fc_scheme s)
+{
+    return fc_winograd_outputs(s) + fc_winograd_taps(s) - 1;
+}
+
+/* What is transformed: pixels to points, taps to points, points to outputs, to which a bias is added. */
+typedef enum { FC_INPUT, FC_WEIGHT, FC_OUTPUT } fc_winograd_kind;
+
+/* A transform of some tiles, with a vector of channels at each place. Steps in bytes: from a tile's row, column or from tile
+ * to tile. The last tile is done first, so that what it writes too much may lie where another one's results go. */
+typedef struct {
+    const char *from;
+    int64_t from_row, from_column, from_tile;
+    char *to;
+    int64_t to_row, to_column, to_tile;
+    int64_t tiles;
+    const void *bias;
+} fc_winograd_run;
+
+typedef void (*fc_winograd_fn)(const fc_winograd_run *run);
+
+typedef struct {
+    /* sums[j] += sum over i < vectors of from[i * step][j]^2, step in bytes: not finite where an element is not, or is huge. */
+    void (*squares)(void *sums, const char *from, int64_t step, int64_t vectors);
+    struct {
+        fc_winograd_fn input, weight, output;
+    } of[FC_SCHEMES][FC_SCHEMES]; /* down and across; NULL where there is none */
+} fc_winograd;
+
 /* The register tiles of one instruction set (an index into fc_isas) and one arithmetic. */
 const fc_tile *fc_tile_of(int isa, fc_dtype dtype);
 
@@ -118,6 +163,7 @@ const fc_peak *fc_peak_of(int isa, fc_dtype dtype);
 
 const fc_channels *fc_channels_of(int isa, fc_dtype dtype);
 const fc_rows *fc_rows_of(int isa, fc_dtype dtype);
+const fc_winograd *fc_winograd_of(int isa, fc_dtype dtype); /* NULL for integers */
 fc_transpose_fn fc_transpose_of(int isa, fc_dtype dtype);
 
 #endif

@@ -1,0 +1,358 @@
+/* winograd: tiles of outputs from fewer products, by Winograd's minimal filtering F(m x m, r x r).
+ *
+ * A tile of the image and the taps are transformed to points, where a convolution is one product of matrices for each
+ * point: tiles by input channels times input channels by output channels. Outputs are transformed back. F(4 x 4, 3 x 3) needs
+ * 36 products for 144, F(2 x 2, 3 x 3) 16 for 36, F(2 x 2, 5 x 5) 36 for 100, and in one dimension 6 for 12 or 10.
+ * (S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and S. Gray, 2015, arXiv 1509.09308.) Which points,
+ * and their errors, are in docs/design/0007-winograd.md.
+ *
+ * A task does all of it for some tiles, so that what is between the transforms stays in the second-level cache, and no
+ * task waits for another. Channels lie side by side in vectors throughout; the transformed weights are packed into panels
+ * as those of the row `panel` are, one for each point, and stream through the register tile.
+ *
+ * Values that are not finite, or so large that a sum on the way might not be, would spread over a whole tile. So the sum of
+ * squares of the pixels that a row of tiles reads, and of each output channel's weights, is taken while they are hot;
+ * where the two together exceed a limit, those outputs are computed again by `direct`.
+ *
+ * Loops of a task: vectors of input channels > rows of tiles; then panels > points > tiles, and back.
+ *
+ * Cost: the products, and for each tile a transform of a vector of input channels, and of one of output channels. */
+
+#include "algorithms/common.h"
+#include "tiles.h"
+
+enum {
+    LEAST_CHANNELS = 16, /* of a group */
+    TAPS = 72,            /* of weights that are packed at a time: 18 KiB on the stack */
+    GROWTH = 1024, /* of sums: 349 for F(4 x 4, 3 x 3), as the absolute values of the transforms' rows tell, less for others */
+};
+
+static const char *reject(const fc_problem *p)
+{
+    const int64_t longer = most(p->kh, p->kw), shorter = least(p->kh, p->kw);
+    if ((longer != 3 && longer != 5) || (shorter != longer && shorter != 1))
+        return "it needs a kernel of 3x3, 5x5, or one row or column of 3 or 5";
+    if (p->ic / p->groups < LEAST_CHANNELS)
+        return "it gains nothing with fewer than 16 input channels a group";
+    if (p->ic / p->groups > FC_TILES_CHANNELS)
+        return "a group has too many input channels for its tiles";
+    return NULL;
+}
+
+/* Of one image: families are compared by that, and this one has a single row. */
+static double cost(const fc_problem *p, const fc_tile *tile)
+{
+    double cycles;
+    fc_choose_tiles(p, tile, &cycles);
+    return cycles * (double)p->n;
+}
+
+/* The cut that `prepare` chose. */
+static fc_cut cut_of(const fc_plan *plan)
+{
+    return fc_cut_into(&plan->problem, plan->tile, (int)plan->c_block, plan->px_block, plan->oc_block);
+}
+
+/* Where the parts of a thread's scratch memory begin, in bytes from the strip at 0. */
+typedef struct {
+    int64_t rows, columns; /* of the strip, in pixels */
+    int64_t squares, bias, limits, tables, points, products, weights, result, box;
+    int64_t of_points, of_products; /* bytes from a point to the next, of pixels and of products */
+} parts;
+
+/* For `rows` by `columns` tiles and panels of `vecs`. There is a line more than there need be between points, or all those
+ * of a tile would share a few sets of the cache. */
+static parts parts_of(const fc_plan *plan, const fc_cut *c, int64_t rows, int64_t columns, int64_t vecs)
+{
+    const fc_problem *p = &plan->problem;
+    const int64_t pixel = plan->tile->lanes * element_size(p), tiles = rows * columns, igc = p->ic / p->groups;
+    const int64_t numbers = 2 * igc + 64 + 3 * c->chunk * p->kh * p->kw;
+    parts at;
+    at.rows = rows * c->tall + fc_winograd_taps(c->down) - 1;
+    at.columns = columns * c->wide + fc_winograd_taps(c->across) - 1;
+    at.of_points = ceil_div(c->blocks * tiles * pixel, 64) * 64 + 64;
+    at.of_products = ceil_div(tiles * vecs * pixel, 64) * 64 + 64;
+    at.squares = ceil_div(at.rows * at.columns * pixel, 64) * 64;
+    at.bias = at.squares + at.rows * pixel;
+    at.limits = at.bias + vecs * pixel;
+    at.tables = ceil_div(at.limits + vecs * pixel, 64) * 64;
+    at.points = ceil_div(at.tables + (numbers + at.rows * at.columns) * (int64_t)sizeof(int64_t), 64) * 64;
+    at.products = at.points + c->points * at.of_points;
+    at.weights = at.products + c->points * at.of_products;
+    at.result = at.weights + (plan->packs_apart ? 0 : c->points * (c->chunk * ceil_div(vecs * pixel, 64) * 64 + 64));
+    at.box = ceil_div(at.result + (c->tall * columns * c->wide + c->wide) * pixel, 64) * 64;
+    return at;
+}
+
+/* Bytes from a point to the next of `vecs` vectors of weights of `channels`, with a line more as in parts_of. */
+static int64_t point_bytes(const fc_plan *plan, int64_t vecs, int64_t channels)
+{
+    return channels * vecs * plan->tile->lanes * element_size(&plan->problem) + 64;
+}
+
+/* Bytes from the beginning of the packed weights to a panel's: its points, and then the limits of its channels. */
+static int64_t panel_at(const fc_plan *plan, const fc_cut *c, int64_t group, int64_t panel)
+{
+    const fc_problem *p = &plan->problem;
+    const int64_t vectors = group * c->vecs + part(panel, c->panels, c->vecs);
+    return c->points * ((group * c->panels + panel) * 64 + point_bytes(plan, vectors, p->ic / p->groups) - 64) +
+           vectors * plan->tile->lanes * element_size(p);
+}
+
+static void prepare(fc_plan *plan)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    double cycles;
+    const int small = fc_choose_tiles(p, tile, &cycles);
+    const fc_cut c = fc_cheapest_cut(p, tile, small, &cycles, &plan->packs_apart);
+    plan->c_block = small; /* all that cut_into needs */
+    plan->px_block = c.rows;
+    plan->oc_block = c.oc_blocks;
+    plan->n_tasks = p->n * p->groups * c.row_blocks * c.col_blocks * c.oc_blocks;
+    const int64_t channels = ceil_div(c.panels, c.oc_blocks) * tile->columns;
+    plan->task_macs = (double)(c.rows * c.columns * c.points * channels) * (double)(p->ic / p->groups);
+    plan->scratch_bytes = parts_of(plan, &c, c.rows, c.columns, least(tile->vecs, c.vecs)).box +
+                          fc_box_scratch(plan, tile->columns, c.tall, c.columns * c.wide);
+    plan->scratch_bytes = ceil_div(plan->scratch_bytes, 128) * 128; /* threads share no cache line, nor a pair of them */
+    plan->n_packs = p->groups * c.panels;
+    plan->packed_bytes = panel_at(plan, &c, p->groups, 0);
+}
+
+/* A panel's weights of `channels` from `channel` on, transformed; adds their squares to those of the panel's channels. */
+static void transform_weights(const fc_plan *plan, const fc_operands *operands, const fc_cut *c, int64_t group, int64_t panel,
+                              int64_t channel, int64_t channels, char *to, char *squares)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_winograd *kernels = fc_winograd_of(plan->isa, p->dtype);
+    const int64_t first = part(panel, c->panels, c->vecs), vecs = part(panel + 1, c->panels, c->vecs) - first;
+    const int64_t lanes = plan->tile->lanes, pixel = lanes * element_size(p), row = vecs * pixel, taps = p->kh * p->kw;
+    const int64_t point = point_bytes(plan, vecs, channels);
+    char packed[TAPS * FC_TILE_MAX_COLUMNS * 4] __attribute__((aligned(64)));
+    for (int64_t i = 0, count; i < channels; i += count, to += count * row) {
+        count = least(TAPS / taps, channels - i);
+        fc_pack(plan, &operands->weight, group, first * lanes, vecs * lanes, channel + i, count, packed);
+        for (int64_t v = 0; v < vecs; v++) {
+            const fc_winograd_run run = {packed + v * pixel, p->kw * count * row, count * row, row, to + v * pixel,
+                                         fc_winograd_points(c->across) * point, point, row, count, NULL};
+            kernels->of[c->down][c->across].weight(&run);
+            kernels->squares(squares + v * pixel, packed + v * pixel, row, count * taps);
+        }
+    }
+}
+
+/* Sums of squares to the limits that they set. */
+static void limit(const fc_problem *p, char *squares, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++, squares += element_size(p))
+        fc_write(squares, fc_limit(p, fc_read(squares, p->dtype), GROWTH), p->dtype);
+}
+
+static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_cut c = cut_of(plan);
+    const int64_t group = task / c.panels, panel = task % c.panels, lanes = plan->tile->lanes, igc = p->ic / p->groups;
+    const int64_t vecs = part(panel + 1, c.panels, c.vecs) - part(panel, c.panels, c.vecs);
+    char *to = operands->packed + panel_at(plan, &c, group, panel), *limits = to + c.points * point_bytes(plan, vecs, igc);
+    memset(limits, 0, (size_t)(vecs * lanes * element_size(p)));
+    transform_weights(plan, operands, &c, group, panel, 0, igc, to, limits);
+    limit(p, limits, vecs * lanes);
+}
+
+/* What a task works on. */
+typedef struct {
+    const fc_plan *plan;
+    const fc_operands *operands;
+    const fc_cut *cut;
+    const parts *at;
+    char *scratch;
+    int64_t n, group, row, rows, column, columns; /* the first tile's, and how many */
+    int64_t panel, vecs;
+    double squares[FC_TILES_DOWN]; /* of the pixels that a row of tiles reads */
+} job;
+
+static void transform_input(job *j)
+{
+    const fc_plan *plan = j->plan;
+    const fc_problem *p = &plan->problem;
+    const fc_cut *c = j->cut;
+    const parts *at = j->at;
+    const fc_winograd *kernels = fc_winograd_of(plan->isa, p->dtype);
+    const int64_t lanes = plan->tile->lanes, size = element_size(p), pixel = lanes * size, igc = p->ic / p->groups;
+    const int64_t *x = j->operands->x.stride, line = at->columns * pixel;
+    char *const strip = j->scratch, *const squares = strip + at->squares;
+    const char *image = j->operands->x.data + j->n * x[0] + j->group * igc * x[1];
+    memset(squares, 0, (size_t)(at->rows * pixel));
+    for (int64_t b = 0; b < c->blocks; b++) {
+        fc_copy_lanes(plan, j->operands, image + b * lanes * x[1], j->row * c->tall, j->column * c->wide, at->rows, at->columns,
+                      least(lanes, igc - b * lanes), strip, (int64_t *)(strip + at->tables));
+        for (int64_t r = 0; r < at->rows; r++)
+            kernels->squares(squares + r * pixel, strip + r * line, pixel, at->columns);
+        for (int64_t r = 0; r < j->rows; r++) {
+            const fc_winograd_run run = {strip + r * c->tall * line, line, pixel, c->wide * pixel,
+                                         strip + at->points + (b * j->rows + r) * j->columns * pixel,
+                                         fc_winograd_points(c->across) * at->of_points, at->of_points, pixel, j->columns, NULL};
+            kernels->of[c->down][c->across].input(&run);
+        }
+    }
+    for (int64_t r = 0; r < j->rows; r++) {
+        const int64_t first = r * c->tall * lanes, count = fc_winograd_points(c->down) * lanes;
+        j->squares[r] = 0;
+        for (int64_t i = first; i < first + count; i++)
+            j->squares[r] += fc_read(squares + i * size, p->dtype);
+    }
+}
+
+/* The products of one panel: one of matrices for each point, in register tiles, whose sums go on from chunk to chunk of
+ * channels where the weights are transformed here. While one is computed, weights that come next are called in. Returns the
+ * limits of the panel's channels. */
+static const char *multiply(const job *j)
+{
+    const fc_plan *plan = j->plan;
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    const fc_cut *c = j->cut;
+    const int64_t lanes = tile->lanes, size = element_size(p), pixel = lanes * size, row = j->vecs * pixel;
+    const int64_t tiles = j->rows * j->columns, calls = ceil_div(tiles, tile->rows), igc = p->ic / p->groups, taps = p->kh * p->kw;
+    const char *packed = j->operands->packed ? j->operands->packed + panel_at(plan, c, j->group, j->panel) : NULL;
+    const int64_t chunk = packed ? igc : c->chunk, *w = j->operands->weight.stride;
+    int64_t *const pixels = (int64_t *)(j->scratch + j->at->tables), *const rows = pixels + igc, *const ahead = rows + igc;
+    char *const limits = j->scratch + j->at->limits;
+    memset(limits, 0, (size_t)row);
+    for (int64_t s = 0; s < igc; s++) {
+        pixels[s] = s / lanes * tiles * pixel + s % lanes * size;
+        rows[s] = s * row;
+    }
+    fc_lines lines = {0};
+    if (packed)
+        for (int64_t s = 0; s < chunk; s++)
+            ahead[s] = s * 64;
+    for (int64_t channel = 0, count; channel < igc; channel += count) {
+        count = least(chunk, igc - channel);
+        const int64_t point_step = point_bytes(plan, j->vecs, count);
+        const char *weights = packed;
+        if (!packed) {
+            weights = j->scratch + j->at->weights;
+            transform_weights(plan, j->operands, c, j->group, j->panel, channel, count, (char *)weights, limits);
+            lines = fc_lines_of(p, j->operands, count, row, ahead);
+        }
+        const char *next = j->operands->weight.data + (j->group * (p->oc / p->groups) + part(j->panel, c->panels, c->vecs) * lanes) * w[0] +
+                           (channel + count) * w[1];
+        int64_t call = 0;
+        for (int64_t point = 0; point < c->points; point++, weights += point_step) {
+            const char *from = j->scratch + j->at->points + point * j->at->of_points;
+            char *to = j->scratch + j->at->products + point * j->at->of_products;
+            for (int64_t i = 0; i < calls; i++, call++) {
+                const int64_t height = part(i + 1, calls, tiles) - part(i, calls, tiles);
+                fc_tile_ends ends = {channel ? to : NULL, row, to, row, NULL, 0, NULL, weights + point_step + i * count * 64, ahead};
+                if (!packed) {
+                    const int more = channel + count < igc && call < lines.tiles * taps;
+                    ends.ahead = more ? next + call / taps * lines.step : weights;
+                    ends.ahead_off = more ? ahead + call % taps * count : rows;
+                }
+                tile->run[j->vecs][height](count, from, pixel, pixels + channel, weights, rows, &ends);
+                from += height * pixel;
+                to += height * row;
+            }
+        }
+    }
+    if (packed)
+        return packed + c->points * point_bytes(plan, j->vecs, igc);
+    limit(p, limits, j->vecs * lanes);
+    return limits;
+}
+
+/* One row of tiles, one vector of output channels: `real` of them, from `oc` of the group on. */
+static void store(const job *j, fc_winograd_run run, int64_t r, int64_t oc, int64_t real)
+{
+    const fc_plan *plan = j->plan;
+    const fc_problem *p = &plan->problem;
+    const fc_cut *c = j->cut;
+    const fc_winograd_fn output = fc_winograd_of(plan->isa, p->dtype)->of[c->down][c->across].output;
+    const int64_t *y = j->operands->y.stride, size = element_size(p), pixel = plan->tile->lanes * size;
+    const int64_t row = (j->row + r) * c->tall, column = j->column * c->wide, rows = least(c->tall, p->oh - row);
+    int64_t columns = least(j->columns * c->wide, p->ow - column);
+    char *to = j->operands->y.data + j->n * y[0] + (j->group * (p->oc / p->groups) + oc) * y[1] + row * y[2] + column * y[3];
+    run.tiles = j->columns;
+    if (y[1] == size && real == plan->tile->lanes && rows == c->tall && columns >= c->wide) { /* whole tiles go there at once */
+        run.to = to;
+        run.to_row = y[2];
+        run.to_column = y[3];
+        run.to_tile = c->wide * y[3];
+        run.tiles = columns / c->wide;
+        output(&run);
+        to += run.tiles * run.to_tile;
+        run.from += run.tiles * run.from_tile;
+        columns -= run.tiles * c->wide;
+        run.tiles = j->columns - run.tiles;
+    }
+    if (!run.tiles)
+        return;
+    /* Rows follow one another where what a tile writes too much lies where a later one's results go. */
+    const int64_t pitch = run.tiles > 1 ? columns : c->wide;
+    run.to = j->scratch + j->at->result;
+    run.to_row = pitch * pixel;
+    run.to_column = pixel;
+    run.to_tile = c->wide * pixel;
+    output(&run);
+    fc_store_lanes(plan, j->operands, to, run.to, rows, columns, pitch, real);
+}
+
+static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    const fc_cut c = cut_of(plan);
+    const int64_t lanes = tile->lanes, pixel = lanes * element_size(p), ocg = p->oc / p->groups;
+    job j = {.plan = plan, .operands = operands, .cut = &c, .scratch = scratch};
+    const int64_t row_block = task % c.row_blocks, col_block = task / c.row_blocks % c.col_blocks;
+    task /= c.row_blocks * c.col_blocks;
+    const int64_t oc_block = task % c.oc_blocks;
+    j.group = task / c.oc_blocks % p->groups;
+    j.n = task / c.oc_blocks / p->groups;
+    j.row = part(row_block, c.row_blocks, c.tile_rows);
+    j.rows = part(row_block + 1, c.row_blocks, c.tile_rows) - j.row;
+    j.column = part(col_block, c.col_blocks, c.tile_columns);
+    j.columns = part(col_block + 1, c.col_blocks, c.tile_columns) - j.column;
+    const parts at = parts_of(plan, &c, j.rows, j.columns, least(tile->vecs, c.vecs));
+    j.at = &at;
+    transform_input(&j);
+    char *const bias = (char *)scratch + at.bias, *const products = (char *)scratch + at.products;
+    memset(bias, 0, (size_t)(least(tile->vecs, c.vecs) * pixel));
+    for (j.panel = part(oc_block, c.oc_blocks, c.panels); j.panel < part(oc_block + 1, c.oc_blocks, c.panels); j.panel++) {
+        const int64_t first = part(j.panel, c.panels, c.vecs);
+        j.vecs = part(j.panel + 1, c.panels, c.vecs) - first;
+        const int64_t oc = first * lanes, real = least(j.vecs * lanes, ocg - oc);
+        const char *limits = multiply(&j);
+        if (operands->bias)
+            fc_pick(bias, operands->bias + (j.group * ocg + oc) * operands->bias_stride, operands->bias_stride, real,
+                    element_size(p));
+        for (int64_t v = 0; v * lanes < real; v++)
+            for (int64_t r = 0; r < j.rows; r++) {
+                const fc_winograd_run run = {.from = products + (r * j.columns * j.vecs + v) * pixel,
+                                             .from_row = fc_winograd_points(c.across) * at.of_products,
+                                             .from_column = at.of_products,
+                                             .from_tile = j.vecs * pixel,
+                                             .bias = bias + v * pixel};
+                store(&j, run, r, oc + v * lanes, least(lanes, real - v * lanes));
+            }
+        for (int64_t r = 0; r < j.rows; r++) {
+            const int64_t row = (j.row + r) * c.tall, column = j.column * c.wide;
+            const fc_box box = {j.n, j.group, oc, real, row, least(c.tall, p->oh - row), column,
+                                least(j.columns * c.wide, p->ow - column)};
+            fc_mend(plan, operands, &box, j.squares[r], limits, (char *)scratch + at.box);
+        }
+    }
+}
+
+const fc_algorithm fc_algorithm_winograd = {
+    .name = "winograd",
+    .family = "winograd",
+    .can = FC_CAN_GROUP | FC_CAN_PAD | FC_CAN_PAD_EDGE | FC_CAN_BIAS | FC_CAN_F64,
+    .reject = reject,
+    .cost = cost,
+    .prepare = prepare,
+    .run_task = run_task,
+    .pack = pack,
+};

@@ -1,0 +1,130 @@
+/* Winograd tiles: into tasks, by an estimate of what each way costs. */
+
+#include "tiles.h"
+
+#include "algorithms/common.h"
+
+enum {
+    POINT_BYTES = 3 << 20, /* most of transformed tiles in a task */
+    CHUNK_BYTES = 320 << 10, /* of weights that a task transforms for itself at a time, a third of Zen 4's L2 */
+    MOST_ACROSS = 64,      /* tiles of a row in a task: they are told apart from others by their squares */
+    LEAST_ACROSS = 8,
+    MOST_BLOCKS = 8,      /* and blocks of its panels */
+    FAR_BYTES = 12 << 20, /* of weights, beyond which they come from far memory: of a cache of 32 MiB that others use too, */
+    NEAR_BYTES = 1 << 20, /* and below which they stay near */
+    COPY_PIXEL = 9,       /* estimated cycles to copy a vector, and to square it, */
+    POINT = 4,            /* to transform one of a tile's points, */
+    STORE_PIXEL = 9,      /* to store a vector of the result, */
+    TILE = 50,            /* to begin and end a register tile, */
+    PACK_TAP = 7,         /* to pack a vector of weights, */
+    PACK_POINT = 5,       /* to transform it to a point, */
+    PACK_FAR_POINT = 12,  /* that goes to another cache, */
+    NEAR_VECTOR = 3,      /* to call one in, */
+    FAR_VECTOR = 10,      /* from far memory, */
+    TASK = 2000,          /* and for a task */
+};
+
+static fc_scheme scheme_of(int64_t taps, int small)
+{
+    return taps == 1 ? FC_F11 : taps == 5 ? FC_F25 : small ? FC_F23 : FC_F43;
+}
+
+fc_cut fc_cut_into(const fc_problem *p, const fc_tile *tile, int small, int64_t rows, int64_t oc_blocks)
+{
+    const int64_t igc = p->ic / p->groups, size = element_size(p);
+    fc_cut c = {.down = scheme_of(p->kh, small), .across = scheme_of(p->kw, small), .oc_blocks = oc_blocks};
+    c.points = fc_winograd_points(c.down) * fc_winograd_points(c.across);
+    c.tall = fc_winograd_outputs(c.down);
+    c.wide = fc_winograd_outputs(c.across);
+    c.tile_rows = ceil_div(p->oh, c.tall);
+    c.tile_columns = ceil_div(p->ow, c.wide);
+    c.blocks = ceil_div(igc, tile->lanes);
+    c.vecs = ceil_div(p->oc / p->groups, tile->lanes);
+    c.panels = ceil_div(c.vecs, tile->vecs);
+    c.chunk = least(igc, CHUNK_BYTES / (c.points * tile->columns * size));
+    const int64_t tiles = POINT_BYTES / (c.points * c.blocks * tile->lanes * size);
+    c.col_blocks = ceil_div(c.tile_columns, most(least(tiles, MOST_ACROSS), LEAST_ACROSS));
+    c.columns = ceil_div(c.tile_columns, c.col_blocks);
+    c.row_blocks = ceil_div(c.tile_rows, rows);
+    c.rows = ceil_div(c.tile_rows, c.row_blocks);
+    return c;
+}
+
+/* Tasks by which a panel is used. */
+static double uses(const fc_problem *p, const fc_cut *c)
+{
+    return (double)p->n * (double)c->row_blocks * (double)c->col_blocks;
+}
+
+/* Estimated cycles of one thread for what happens to the weights. `apart`: before the tasks, and then they pass through the
+ * register tile once in each; or each task transforms them for itself, a chunk at a time, which resumes its sums. */
+static double weighing(const fc_problem *p, const fc_tile *tile, const fc_cut *c, double products, int apart)
+{
+    const double taps = (double)p->groups * (double)c->vecs * (double)(p->ic / p->groups), points = taps * (double)c->points;
+    const double bytes = points * tile->lanes * (double)element_size(p);
+    const double packing = taps * (double)(p->kh * p->kw) * PACK_TAP;
+    if (!apart)
+        return uses(p, c) * (packing + points * PACK_POINT) + products * 3 / (double)c->chunk;
+    const double stream = uses(p, c) * points * (bytes > FAR_BYTES ? FAR_VECTOR : NEAR_VECTOR);
+    const double waits = stream > products ? stream - products : 0;
+    return waits + (p->prepared ? 0 : packing + points * (bytes > NEAR_BYTES ? PACK_FAR_POINT : PACK_POINT));
+}
+
+/* Estimated cycles of one thread. */
+static double cycles(const fc_problem *p, const fc_tile *tile, const fc_cut *c, int *apart)
+{
+    const double igc = (double)(p->ic / p->groups), tasks = uses(p, c) * (double)(p->groups * c->oc_blocks);
+    const double tiles = (double)p->n * (double)p->groups * (double)c->tile_rows * (double)c->tile_columns;
+    const double strip = (double)(c->rows * c->tall + fc_winograd_taps(c->down) - 1) *
+                         (double)(c->columns * c->wide + fc_winograd_taps(c->across) - 1);
+    const double in = tasks * ((double)c->blocks * strip * COPY_PIXEL + TASK) +
+                      tiles * (double)c->oc_blocks * (double)(c->blocks * c->points) * POINT;
+    const double out = tiles * (double)c->vecs * (double)(c->points * POINT / 2 + c->tall * c->wide * STORE_PIXEL);
+    const int64_t work = c->rows * c->columns;
+    const double calls = (double)ceil_div(work, tile->rows) / (double)work * (double)c->panels * TILE;
+    /* Vectors that a step of a register tile loads are its rows and the panel's: more than it multiplies, if either is one. */
+    const double height = (double)least(work, tile->rows), width = (double)c->vecs / (double)c->panels;
+    const double loads = (height + width) / (height * width);
+    const double products = tiles * (double)c->points * ((double)c->vecs * igc * (loads > 1 ? loads : 1) + calls);
+    const double once = weighing(p, tile, c, products, 1), each = weighing(p, tile, c, products, 0);
+    *apart = p->prepared || once <= each;
+    const double all = in + out + products + (*apart ? once : each);
+    return all * (1 + 0.5 / tasks); /* half a task is what a thread waits for others */
+}
+
+fc_cut fc_cheapest_cut(const fc_problem *p, const fc_tile *tile, int small, double *least_cost, int *apart)
+{
+    fc_cut best = {0};
+    *least_cost = 0;
+    for (int64_t oc_blocks = 1; oc_blocks <= least(MOST_BLOCKS, ceil_div(p->oc / p->groups, tile->columns)); oc_blocks *= 2)
+        for (int64_t rows = 1; rows <= FC_TILES_DOWN; rows++) {
+            const fc_cut c = fc_cut_into(p, tile, small, rows, oc_blocks);
+            const int64_t bytes = c.points * c.blocks * tile->lanes * element_size(p);
+            if (rows > 1 && (rows > c.tile_rows || rows * c.columns * bytes > POINT_BYTES))
+                break;
+            int once;
+            const double takes = cycles(p, tile, &c, &once);
+            if (*least_cost == 0 || takes < *least_cost) {
+                best = c;
+                *least_cost = takes;
+                *apart = once;
+            }
+        }
+    return best;
+}
+
+int fc_choose_tiles(const fc_problem *p, const fc_tile *tile, double *cycles)
+{
+    fc_problem one = *p;
+    one.n = 1;
+    double other;
+    int apart;
+    fc_cheapest_cut(&one, tile, 0, cycles, &apart);
+    if (p->kh != 3 || p->kw != 3)
+        return 0;
+    fc_cheapest_cut(&one, tile, 1, &other, &apart);
+    const int small = other < *cycles;
+    *cycles = small ? other : *cycles;
+    return small;
+}
+

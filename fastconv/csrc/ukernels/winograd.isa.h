@@ -1,0 +1,13 @@
+/* Winograd's transforms of one instruction set, for each arithmetic that has them. */
+
+#include "simd/begin.h"
+
+#define FC_T f32
+#include "ukernels/winograd.ukr.h"
+#undef FC_T
+
+#define FC_T f64
+#include "ukernels/winograd.ukr.h"
+#undef FC_T
+
+#include "simd/end.h"
