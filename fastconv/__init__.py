@@ -7,6 +7,7 @@ it, `explain` says who would and why, `filters` makes classic kernels. On the co
 from . import filters
 from ._api import conv2d, conv2d_output_shape, explain
 from ._arguments import PADDING_MODES
+from ._error_bound import conv2d_error_bound
 from ._errors import (
     BackendError,
     BackendLoadError,
@@ -44,6 +45,7 @@ __all__ = [
     "__version__",
     "backends",
     "conv2d",
+    "conv2d_error_bound",
     "conv2d_output_shape",
     "explain",
     "filters",

@@ -114,6 +114,10 @@ cdef extern from "fastconv.h" nogil:
 
     ctypedef struct fc_plan
 
+    ctypedef struct fc_error:
+        double constant
+        int64_t reach_h, reach_w
+
     ctypedef struct fc_algorithm:
         const char *name
         const char *family
@@ -138,6 +142,7 @@ cdef extern from "fastconv.h" nogil:
     const fc_peak *fc_peak_of(int isa, fc_dtype dtype)
     const fc_algorithm *const *fc_algorithms
     const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
+    fc_error fc_error_of(const fc_plan *plan)
     const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted)
     void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch) noexcept
 
@@ -424,6 +429,11 @@ cdef class Plan:
     def packed_bytes(self):
         """Memory of the weights as the algorithm wants them, where a call or a prepared plan packs them, in bytes."""
         return self.plan.packed_bytes if self.plan.packs_apart or self.plan.problem.prepared else 0
+
+    def error(self):
+        """Return the constant of the algorithm's error bound, and how far it reaches beyond a window: rows and columns."""
+        cdef fc_error error = fc_error_of(&self.plan)
+        return error.constant, (error.reach_h, error.reach_w)
 
     def verdicts(self):
         """Return for each algorithm its name, why it can't compute the problem (or None), and its estimated cost."""

@@ -332,10 +332,10 @@ def test_rows_of_the_direct_family_have_the_same_bits_whatever_they_are_fed(conv
             x, weight = ((99 * rng.standard_normal(shape)).astype(kind) for shape in (x_shape, weight_shape))
             bias = (99 * rng.standard_normal(len(weight))).astype(kind)
             results = {}
-            for name in (*_kernels.algorithms(), "direct", "auto"):
+            for name in (*(row for row, family in _kernels.algorithms().items() if family == "direct"), "direct"):
                 for threads in (1, 3):
                     y = conv2d_by(name, x, weight, bias, **options, num_threads=threads)
                     if y is not None:
                         results[name, threads] = y.tobytes()
-            assert len(results) >= 8
+            assert len(results) >= 6
             assert len(set(results.values())) == 1, (x_shape, weight_shape, options, kind)

@@ -28,6 +28,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_config": {"_errors"},
     "_explain": {"_errors", "_problem", "backends"},
     "_execute": {"_errors", "_problem"},
+    "_error_bound": {"_api", "_problem", "backends._selection", "backends.reference"},
     "_api": {"_arguments", "_execute", "_explain", "_problem", "backends", "backends._selection"},
     "_plan": {"_arguments", "_dtypes", "_execute", "_explain", "_problem", "backends", "backends._selection"},
     "_show_config": {"_config", "_version", "backends", "_kernels"},

@@ -192,12 +192,12 @@ def test_forked_child_computes_serially_and_does_not_hang(used_before):
         from fastconv import _kernels, conv2d
         x, weight = np.ones((1, 16, 64, 64), "f4"), np.ones((16, 16, 3, 3), "f4")
         if {used_before}:
-            conv2d(x, weight, num_threads=4)
+            conv2d(x, weight, num_threads=4, algorithm="direct")
         pid = os.fork()
-        y = conv2d(x, weight, num_threads=4)
+        y = conv2d(x, weight, num_threads=4, algorithm="direct")
         grandchild = 0 if pid else os.fork()
         if not pid:
-            y = conv2d(x, weight, num_threads=4)
+            y = conv2d(x, weight, num_threads=4, algorithm="direct")
             why = "a forked child runs serially" if _kernels.OPENMP else "built without OpenMP"
             assert _kernels.threads(4) == (1, why)
             if grandchild:
@@ -267,7 +267,7 @@ def test_arrays_are_kept_alive_during_the_call():
     """References that the caller drops while a call runs do not free what it reads."""
 
     def call(_):
-        return conv2d(np.ones((4, 16, 64, 64), "f4"), np.ones((16, 16, 3, 3), "f4"))[0, 0, 0, 0]
+        return conv2d(np.ones((4, 16, 64, 64), "f4"), np.ones((16, 16, 3, 3), "f4"), algorithm="direct")[0, 0, 0, 0]
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert set(pool.map(call, range(40))) == {144}

@@ -45,7 +45,7 @@ class CpuBackend:
         Best instruction set to use; by default the environment variable FASTCONV_ISA, or the best that runs here.
     """
 
-    algorithms = ("auto", *dict.fromkeys(_kernels.algorithms().values()), *_kernels.algorithms())
+    algorithms = tuple(dict.fromkeys(("auto", *_kernels.algorithms().values(), *_kernels.algorithms())))
 
     def __init__(self, isa: str | None = None) -> None:
         self.isa = choose_isa(_config.get("FASTCONV_ISA") if isa is None else isa)
@@ -94,6 +94,7 @@ class CpuPlan:
             problem.algorithm,
             prepared,
         )
+        self.error = self.kernel.error  # for `conv2d_error_bound`
 
     def prepare(self, weight: Array, bias: Array | None, shared: dict[Any, Any]) -> PreparedCpuPlan:
         """Return the plan of the same problem for weights that stay the same."""
@@ -174,7 +175,7 @@ class PreparedCpuPlan:
         self.explain = self.plan.explain
         self.weight = ready(weight, problem.compute)
         self.bias = None if bias is None else ready(bias, problem.compute)
-        key = (self.plan.kernel.algorithm, isa, problem.compute)
+        key = (self.plan.kernel.algorithm, isa, problem.compute, self.plan.kernel.packed_bytes)  # a row may pack in two ways
         if is_real and problem.oc and key not in shared:
             shared[key] = self.plan.kernel.pack(self.weight)
         self.packed = shared.get(key)

@@ -39,6 +39,12 @@ class ReferencePlan:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 
+    def error(self) -> tuple[float, tuple[int, int]]:
+        """Return the constant of the error bound, in units of the arithmetic's roundoff: sums are float64's."""
+        p = self.problem
+        terms = (p.ic // p.groups) * p.kh * p.kw + 1
+        return terms * float(np.finfo(np.float64).eps / np.finfo(p.compute).eps), (0, 0)
+
     def __call__(self, x: Array, weight: Array, bias: Array | None, out: Array, num_threads: int) -> Array:
         """Write the result into `out`."""
         p = self.problem

@@ -87,6 +87,14 @@ typedef struct {
     int packs_apart;       /* 1 where a call packs them before its tasks begin; 0 where tasks can do without */
 } fc_plan;
 
+/* How far a result may be from the exact one: |y - exact| <= constant * u * (sum over c of max|x_c| * sum|w_c|, + |bias|), u the
+ * unit roundoff, with each channel's maximum over the pixels of the output's window and `reach` more on each side of it.
+ * Where the reach is 0, each pixel counts for itself: sum|x||w|. Underflow apart. */
+typedef struct {
+    double constant;
+    int64_t reach_h, reach_w;
+} fc_error;
+
 /* One row of the algorithm table (algorithms/table.h). */
 struct fc_algorithm {
     const char *name;                                                          /* of this row */
@@ -97,6 +105,7 @@ struct fc_algorithm {
     void (*prepare)(fc_plan *plan);                                            /* fills in tasks and scratch */
     void (*run_task)(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch);
     void (*pack)(const fc_plan *plan, const fc_operands *operands, int64_t part); /* NULL where plans have packed_bytes 0 */
+    fc_error (*error)(const fc_plan *plan); /* NULL: that of a sum in any order */
 };
 
 extern const fc_algorithm *const fc_algorithms[]; /* in the order of the table, ended by NULL */
@@ -108,6 +117,9 @@ const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
  * `wanted` where that is not NULL. Returns NULL and a complete plan, or the reason why there is none. Pure: the same
  * arguments give the same plan on every machine, whether or not the instruction set runs there. */
 const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted);
+
+/* The bound that the plan's algorithm states, or that of a sum of as many products and a bias in any order. */
+fc_error fc_error_of(const fc_plan *plan);
 
 /* Run one task with the IEEE default floating-point state (round to nearest, subnormals kept, no traps), and put the
  * caller's back. `scratch` holds plan->scratch_bytes and is aligned to 64 bytes. */

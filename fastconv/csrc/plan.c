@@ -104,6 +104,15 @@ const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, cons
     return NULL;
 }
 
+/* gamma_{n+1} (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). */
+fc_error fc_error_of(const fc_plan *plan)
+{
+    const fc_problem *p = &plan->problem;
+    if (plan->algorithm->error)
+        return plan->algorithm->error(plan);
+    return (fc_error){(double)(p->ic / p->groups) * (double)p->kh * (double)p->kw + 1, 0, 0};
+}
+
 void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
 {
     const fc_fpstate callers = fc_fpstate_enter();

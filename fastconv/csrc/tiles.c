@@ -5,13 +5,14 @@
 #include "algorithms/common.h"
 
 enum {
-    POINT_BYTES = 3 << 20, /* most of transformed tiles in a task */
+    POINT_BYTES = 3 << 20,   /* most of a task's tiles, as points and as products */
     CHUNK_BYTES = 320 << 10, /* of weights that a task transforms for itself at a time, a third of Zen 4's L2 */
     MOST_ACROSS = 64,      /* tiles of a row in a task: they are told apart from others by their squares */
     LEAST_ACROSS = 8,
     MOST_BLOCKS = 8,      /* and blocks of its panels */
     FAR_BYTES = 12 << 20, /* of weights, beyond which they come from far memory: of a cache of 32 MiB that others use too, */
-    NEAR_BYTES = 1 << 20, /* and below which they stay near */
+    NEAR_BYTES = 1 << 20, /* below which they stay near, */
+    KEPT_BYTES = 32 << 20, /* and above which the core does not keep memory from call to call: pages are granted anew */
     COPY_PIXEL = 9,       /* estimated cycles to copy a vector, and to square it, */
     POINT = 4,            /* to transform one of a tile's points, */
     STORE_PIXEL = 9,      /* to store a vector of the result, */
@@ -19,6 +20,7 @@ enum {
     PACK_TAP = 7,         /* to pack a vector of weights, */
     PACK_POINT = 5,       /* to transform it to a point, */
     PACK_FAR_POINT = 12,  /* that goes to another cache, */
+    PACK_NEW_POINT = 100, /* or to new pages, */
     NEAR_VECTOR = 3,      /* to call one in, */
     FAR_VECTOR = 10,      /* from far memory, */
     TASK = 2000,          /* and for a task */
@@ -27,6 +29,12 @@ enum {
 static fc_scheme scheme_of(int64_t taps, int small)
 {
     return taps == 1 ? FC_F11 : taps == 5 ? FC_F25 : small ? FC_F23 : FC_F43;
+}
+
+/* A tile's points of all input channels, and its products of one panel. */
+static int64_t tile_bytes(const fc_problem *p, const fc_tile *tile, const fc_cut *c)
+{
+    return c->points * (c->blocks + least(c->vecs, tile->vecs)) * tile->lanes * element_size(p);
 }
 
 fc_cut fc_cut_into(const fc_problem *p, const fc_tile *tile, int small, int64_t rows, int64_t oc_blocks)
@@ -42,7 +50,7 @@ fc_cut fc_cut_into(const fc_problem *p, const fc_tile *tile, int small, int64_t 
     c.vecs = ceil_div(p->oc / p->groups, tile->lanes);
     c.panels = ceil_div(c.vecs, tile->vecs);
     c.chunk = least(igc, CHUNK_BYTES / (c.points * tile->columns * size));
-    const int64_t tiles = POINT_BYTES / (c.points * c.blocks * tile->lanes * size);
+    const int64_t tiles = POINT_BYTES / tile_bytes(p, tile, &c);
     c.col_blocks = ceil_div(c.tile_columns, most(least(tiles, MOST_ACROSS), LEAST_ACROSS));
     c.columns = ceil_div(c.tile_columns, c.col_blocks);
     c.row_blocks = ceil_div(c.tile_rows, rows);
@@ -67,7 +75,8 @@ static double weighing(const fc_problem *p, const fc_tile *tile, const fc_cut *c
         return uses(p, c) * (packing + points * PACK_POINT) + products * 3 / (double)c->chunk;
     const double stream = uses(p, c) * points * (bytes > FAR_BYTES ? FAR_VECTOR : NEAR_VECTOR);
     const double waits = stream > products ? stream - products : 0;
-    return waits + (p->prepared ? 0 : packing + points * (bytes > NEAR_BYTES ? PACK_FAR_POINT : PACK_POINT));
+    const double point = bytes > KEPT_BYTES ? PACK_NEW_POINT : bytes > NEAR_BYTES ? PACK_FAR_POINT : PACK_POINT;
+    return waits + (p->prepared ? 0 : packing + points * point);
 }
 
 /* Estimated cycles of one thread. */
@@ -99,8 +108,7 @@ fc_cut fc_cheapest_cut(const fc_problem *p, const fc_tile *tile, int small, doub
     for (int64_t oc_blocks = 1; oc_blocks <= least(MOST_BLOCKS, ceil_div(p->oc / p->groups, tile->columns)); oc_blocks *= 2)
         for (int64_t rows = 1; rows <= FC_TILES_DOWN; rows++) {
             const fc_cut c = fc_cut_into(p, tile, small, rows, oc_blocks);
-            const int64_t bytes = c.points * c.blocks * tile->lanes * element_size(p);
-            if (rows > 1 && (rows > c.tile_rows || rows * c.columns * bytes > POINT_BYTES))
+            if (rows > 1 && (rows > c.tile_rows || rows * c.columns * tile_bytes(p, tile, &c) > POINT_BYTES))
                 break;
             int once;
             const double takes = cycles(p, tile, &c, &once);

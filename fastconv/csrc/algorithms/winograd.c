@@ -24,7 +24,7 @@
 enum {
     LEAST_CHANNELS = 16, /* of a group */
     TAPS = 72,            /* of weights that are packed at a time: 18 KiB on the stack */
-    GROWTH = 1024, /* of sums: 349 for F(4 x 4, 3 x 3), as the absolute values of the transforms' rows tell, less for others */
+    GROWTH = 1024,       /* of sums, at the most: 69 for F(4 x 4, 3 x 3), as the absolute values of its transforms tell */
 };
 
 static const char *reject(const fc_problem *p)
@@ -346,6 +346,21 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     }
 }
 
+/* Errors of a tile's products are relative to |U| |V|, those of the transforms to |G| |g| and |B| |d|, and reach an output by |A|.
+ * For one axis and pixels of at most 1, the most that |A| (|G| |B||d|) makes of a tap is `apart`, with the absolute values of
+ * B and d taken apart, and that of |A| (|G| |B d|) is `together`, at one of the corners of the cube of all d. In two
+ * dimensions the second holds for one axis alone. Roundings on one path: 4 in an axis of B, 6 in one of G and of A, constants
+ * counted, one for each input channel, and one for the bias. */
+static fc_error error(const fc_plan *plan)
+{
+    static const double apart[FC_SCHEMES] = {[FC_F11] = 1, [FC_F23] = 4, [FC_F43] = 12.536, [FC_F25] = 12.536};
+    static const double together[FC_SCHEMES] = {[FC_F11] = 1, [FC_F23] = 3, [FC_F43] = 9.2072, [FC_F25] = 9.2072};
+    const fc_cut c = cut_of(plan);
+    const double one = together[c.down] * apart[c.across], other = apart[c.down] * together[c.across];
+    const double channels = (double)(plan->problem.ic / plan->problem.groups);
+    return (fc_error){(one < other ? one : other) * (channels + 25) + apart[c.down] * apart[c.across] * 8, c.tall - 1, c.wide - 1};
+}
+
 const fc_algorithm fc_algorithm_winograd = {
     .name = "winograd",
     .family = "winograd",
@@ -355,4 +370,5 @@ const fc_algorithm fc_algorithm_winograd = {
     .prepare = prepare,
     .run_task = run_task,
     .pack = pack,
+    .error = error,
 };

@@ -1,0 +1,188 @@
+"""Winograd's algorithm: inside its bound everywhere, to the same bits always, and no further than a window reaches."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import conv2d, conv2d_error_bound, explain, plan_conv2d
+
+KERNELS = [(3, 3), (5, 5), (3, 1), (1, 3), (5, 1), (1, 5)]
+MODES = ["constant", "reflect", "symmetric", "edge", "wrap"]
+
+
+def same_pattern(a, b):
+    finite = np.isfinite(b)
+    return np.array_equal(np.isfinite(a), finite) and np.array_equal(a[~finite], b[~finite], equal_nan=True)
+
+
+def random_problem(seed, most=40):
+    """Arguments and options of a call that the row takes; any layout, padding, bias, number of tiles and channels."""
+    rng = np.random.default_rng(seed)
+    kh, kw = KERNELS[rng.integers(len(KERNELS))]
+    groups = int(rng.choice([1, 1, 1, 2, 3]))
+    padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 5, (2, 2)))
+    sizes = {"N": rng.integers(1, 4), "C": groups * rng.integers(16, 50)}
+    sizes |= {"H": kh + rng.integers(0, most), "W": kw + rng.integers(0, most)}
+    layout = str(rng.choice(["NCHW", "NHWC", "HWCN", "CHW", "NWHC"]))
+    dtype = rng.choice(["f4", "f4", "f8"])
+    if rng.random() < 0.2:
+        sizes["W"] += 270  # more tiles than a block of columns has
+    x = rng.standard_normal([sizes[letter] for letter in layout]).astype(dtype)
+    if rng.random() < 0.3:
+        x = np.repeat(x, 2, -1)[..., ::2]  # elements that are not side by side
+    weight = rng.standard_normal((groups * int(rng.integers(1, 80)), sizes["C"] // groups, kh, kw)).astype(dtype)
+    bias = rng.standard_normal(len(weight)).astype(dtype) if rng.random() < 0.5 else None
+    mode = str(rng.choice(MODES))
+    options = {"padding": padding, "groups": groups, "data_format": layout, "weight_format": "OIHW"}
+    options |= {"padding_mode": mode, "flip": bool(rng.integers(2))}
+    if mode == "constant":
+        options["fill_value"] = float(rng.choice([0, 0, -1.5]))
+    return (x, weight, bias), options
+
+
+def test_random_problems_stay_inside_the_bound(isa_backend, request):
+    count = request.config.getoption("--problems") // 100
+    for seed in range(count if isa_backend == "cpu_avx512" else count // 4):
+        arguments, options = random_problem(seed)
+        y = conv2d(*arguments, **options, algorithm="winograd", backend=isa_backend)
+        wide = [None if a is None else a.astype("f8") for a in arguments]
+        exact = conv2d(*wide, **options, algorithm="direct")
+        bound = conv2d_error_bound(*arguments, **options, algorithm="winograd")
+        bound += conv2d_error_bound(*wide, **options, algorithm="direct")
+        assert (abs(y - exact) <= bound).all(), seed
+        # The bound is proved for the worst of all data; errors of these are a hundredth of it, and a wrong tile is not.
+        assert (abs(y - exact) <= bound / 20 + 40 * np.finfo(y.dtype).eps).all(), seed
+
+
+def test_bits_depend_on_nothing_but_the_values(isa_backend):
+    for seed in range(40):
+        (x, weight, bias), options = random_problem(seed, most=60)
+        options |= {"algorithm": "winograd"}
+        y = conv2d(x, weight, bias, **options, backend=isa_backend, num_threads=1)
+        for threads in (2, 3, 7):
+            assert conv2d(x, weight, bias, **options, num_threads=threads).tobytes() == y.tobytes(), seed
+        axis = options["data_format"].find("N")
+        for n in range(x.shape[axis] if axis >= 0 else 0):
+            one = conv2d(np.take(x, [n], axis), weight, bias, **options)
+            assert one.tobytes() == np.take(y, [n], axis).tobytes(), seed
+        order = [options["data_format"].index(letter) for letter in "NCHW" if letter in options["data_format"]]
+        other = options | {"data_format": "NCHW"[4 - x.ndim :]}
+        assert conv2d(x.transpose(order), weight, bias, **other).tobytes() == y.transpose(order).tobytes(), seed
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 28, 28), (2, 32, 57, 40)])
+def test_prepared_weights_give_the_same_bits(shape):
+    rng = np.random.default_rng(1)
+    x, weight = rng.standard_normal(shape).astype("f4"), rng.standard_normal((48, shape[1], 3, 3)).astype("f4")
+    plan = plan_conv2d(weight, padding=1, algorithm="winograd")
+    for image in (x, x[:1], x[:, :, :20]):  # one packing for all, whatever size of tile
+        assert plan(image).tobytes() == conv2d(image, weight, padding=1, algorithm="winograd").tobytes()
+    small = plan(x[:, :, :5, :5])  # smaller tiles, other weights
+    assert np.allclose(small, conv2d(x[:, :, :5, :5], weight, padding=1), atol=1e-3)
+
+
+NUMBERS = [np.nan, np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("size", [7, 18])
+def test_one_value_that_is_not_finite_reaches_what_its_window_reaches(kernel, size):
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((1, 16, size, size)).astype("f4")
+    weight = rng.standard_normal((18, 16, *kernel)).astype("f4")
+    bias = rng.standard_normal(18).astype("f4")
+    places = [(0, x, (0, c, i, j)) for c, i, j in itertools.product((0, 15), range(size), range(size))]
+    places += [(1, weight, (o, 3, a, b)) for o in (0, 17) for a in range(kernel[0]) for b in range(kernel[1])]
+    places += [(2, bias, (o,)) for o in range(18)]
+    for number, (which, array, place) in zip(itertools.cycle(NUMBERS), places, strict=False):
+        arguments = [x, weight, bias]
+        arguments[which] = array.copy()
+        arguments[which][place] = number
+        y = conv2d(*arguments, padding=1, algorithm="winograd")
+        expected = conv2d(*arguments, padding=1, algorithm="direct")
+        assert same_pattern(y, expected), (which, place, number)
+        finite = np.isfinite(expected)
+        np.testing.assert_allclose(y[finite], expected[finite], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("place", ["x", "weight", "bias", "fill"])
+def test_values_near_the_largest_overflow_where_direct_does(dtype, place):
+    rng = np.random.default_rng(3)
+    largest = float(np.finfo(dtype).max)
+    for scale in (1, 0.5, 0.1, 1e-2, 1e-4, 1e-8, largest**-0.5):
+        x = rng.standard_normal((1, 20, 13, 30)).astype(dtype)
+        weight = rng.standard_normal((7, 20, 3, 3)).astype(dtype) / 8
+        bias = rng.standard_normal(7).astype(dtype)
+        fill = 0.0
+        if place == "x":
+            x[0, rng.integers(20, size=9), rng.integers(13, size=9), rng.integers(30, size=9)] = largest * scale
+        elif place == "weight":
+            weight[rng.integers(7, size=5), rng.integers(20, size=5)] = largest * scale / 4
+        elif place == "bias":
+            bias[::2] = largest * scale
+            weight[0] *= dtype == "f4" and 1e30
+        else:
+            fill = largest * scale
+        options = {"padding": 1, "fill_value": fill}
+        y = conv2d(x, weight, bias, **options, algorithm="winograd")
+        assert same_pattern(y, conv2d(x, weight, bias, **options, algorithm="direct")), scale
+
+
+def test_what_is_mended_is_direct_to_its_bits_and_its_neighbours_are_not_touched():
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((1, 32, 24, 24)).astype("f4")
+    weight = rng.standard_normal((80, 32, 3, 3)).astype("f4")
+    clean = conv2d(x, weight, algorithm="winograd")
+    x[0, 5, 9, 9] = np.nan  # rows 7 to 9 of the result, so rows of tiles 4 to 7 and 8 to 11
+    y = conv2d(x, weight, algorithm="winograd")
+    assert y[:, :, 4:12].tobytes() == conv2d(x, weight, algorithm="direct")[:, :, 4:12].tobytes()
+    assert y[:, :, :4].tobytes() == clean[:, :, :4].tobytes()
+    assert y[:, :, 12:].tobytes() == clean[:, :, 12:].tobytes()
+    x[0, 5, 9, 9] = 0
+    expected = conv2d(x, weight, algorithm="winograd")
+    weight[70, 3, 1, 1] = np.inf  # an output channel
+    y = conv2d(x, weight, algorithm="winograd")
+    assert y[:, 70].tobytes() == conv2d(x, weight, algorithm="direct")[:, 70].tobytes()
+    assert np.delete(y, 70, 1).tobytes() == np.delete(expected, 70, 1).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "shape"),
+    [
+        ("a kernel of 3x3, 5x5", {}, (16, 16, 7, 7)),
+        ("a kernel of 3x3, 5x5", {}, (16, 16, 3, 5)),
+        ("16 input channels", {}, (16, 15, 3, 3)),
+        ("stride 1", {"stride": 2}, (16, 16, 3, 3)),
+        ("dilation 1", {"dilation": 2}, (16, 16, 3, 3)),
+        ("no integers", {"dtype": "i8"}, (16, 16, 3, 3)),
+    ],
+)
+def test_what_it_cannot_do_is_refused_with_the_reason(words, options, shape):
+    kind = options.get("dtype", "f4")
+    x, weight = np.ones((1, shape[1], 20, 20), kind), np.ones(shape, kind)
+    with pytest.raises(fastconv.BackendUnsupportedError, match=words):
+        conv2d(x, weight, **options, algorithm="winograd")
+    assert explain(x, weight, **options).details["algorithm"] == "direct"
+
+
+def test_the_choice_does_not_depend_on_the_batch():
+    rng = np.random.default_rng(5)
+    chosen = set()
+    for _ in range(60):
+        c, o, size = (int(rng.choice(v)) for v in ([16, 32, 64, 256], [8, 32, 64, 256], [4, 7, 14, 28]))
+        weight = np.zeros((o, c, 3, 3), "f4")
+        plans = [explain(np.zeros((n, c, size, size), "f4"), weight, padding=1).details["algorithm"] for n in (1, 2, 64)]
+        assert len(set(plans)) == 1
+        chosen.add(plans[0])
+    assert chosen == {"direct", "winograd"}
+
+
+def test_scratch_memory_is_bounded():
+    for c, o, size in itertools.product((16, 64, 512, 4096), (16, 64, 2048), (8, 56, 1000, 20000)):
+        x = np.broadcast_to(np.zeros((), "f4"), (1, c, size, size))
+        weight = np.broadcast_to(np.zeros((), "f4"), (o, c, 3, 3))
+        details = explain(x, weight, padding=1, algorithm="winograd", num_threads=1).details
+        assert details["scratch_bytes"] <= 8 << 20, (c, o, size, details["scratch_bytes"])
