@@ -12,14 +12,15 @@ enum {
     MOST_BLOCKS = 8,      /* and blocks of its panels */
     FAR_BYTES = 12 << 20, /* of weights, beyond which they come from far memory: of a cache of 32 MiB that others use too, */
     NEAR_BYTES = 1 << 20, /* below which they stay near, */
-    KEPT_BYTES = 32 << 20, /* and above which the core does not keep memory from call to call: pages are granted anew */
+    KEPT_BYTES = 20 << 20, /* and above which memory may not be kept from call to call: pages are granted anew */
     COPY_PIXEL = 9,       /* estimated cycles to copy a vector, and to square it, */
     POINT = 4,            /* to transform one of a tile's points, */
     STORE_PIXEL = 9,      /* to store a vector of the result, */
     TILE = 50,            /* to begin and end a register tile, */
     PACK_TAP = 7,         /* to pack a vector of weights, */
     PACK_POINT = 5,       /* to transform it to a point, */
-    PACK_FAR_POINT = 12,  /* that goes to another cache, */
+    PACK_MID_POINT = 12,  /* that goes to another cache, */
+    PACK_FAR_POINT = 27,  /* to far memory, */
     PACK_NEW_POINT = 100, /* or to new pages, */
     NEAR_VECTOR = 3,      /* to call one in, */
     FAR_VECTOR = 10,      /* from far memory, */
@@ -75,7 +76,8 @@ static double weighing(const fc_problem *p, const fc_tile *tile, const fc_cut *c
         return uses(p, c) * (packing + points * PACK_POINT) + products * 3 / (double)c->chunk;
     const double stream = uses(p, c) * points * (bytes > FAR_BYTES ? FAR_VECTOR : NEAR_VECTOR);
     const double waits = stream > products ? stream - products : 0;
-    const double point = bytes > KEPT_BYTES ? PACK_NEW_POINT : bytes > NEAR_BYTES ? PACK_FAR_POINT : PACK_POINT;
+    const double far_point = bytes > KEPT_BYTES ? PACK_NEW_POINT : PACK_FAR_POINT;
+    const double point = bytes > FAR_BYTES ? far_point : bytes > NEAR_BYTES ? PACK_MID_POINT : PACK_POINT;
     return waits + (p->prepared ? 0 : packing + points * point);
 }
 
