@@ -86,7 +86,8 @@ def conv2d(
     out : numpy.ndarray, optional
         Array to write the result into, of its shape and dtype, with any strides. It may overlap the arguments.
     algorithm : str
-        ``"auto"`` or the name of one, which then computes it or raises.
+        ``"auto"``, the fastest; ``"direct"``, one chain of fused multiply-adds an output; or another by name, which
+        then computes it or raises. By default what the environment variable FASTCONV_ALGORITHM says, or ``"auto"``.
     backend : str or tuple of str, optional
         Who computes it; a tuple is tried in order. By default what `use_backend`, `set_default_backend` or the
         environment variable FASTCONV_BACKEND say, or ``"cpu"``.
@@ -117,10 +118,17 @@ def conv2d(
     Each output of ``algorithm="direct"`` is one chain of fused multiply-adds in an order that depends on the kernel's
     shape alone, from +0, with the bias added last. Hence the componentwise bound
     :math:`|\hat y - y| \le \gamma_{n+1} (\sum |x||w| + |b|)` with :math:`n = C k_h k_w / groups` (Higham, *Accuracy and
-    Stability of Numerical Algorithms*, 2nd ed., section 3.1), and the same bits for every number of threads, batch,
-    layout, alignment and instruction set. Integers are summed exactly, modulo 2\ :sup:`64`, and a narrower integer
-    `dtype` is reduced modulo its own range, as `numpy.sum` does. float16 and bfloat16 are accumulated in float32.
-    Padding is a value like any other: 0 times Inf is NaN there too.
+    Stability of Numerical Algorithms*, 2nd ed., section 3.1), exact sums of small integers, and the same bits for every
+    number of threads, batch, layout, alignment and instruction set.
+
+    ``"auto"`` takes a faster algorithm where there is one, such as Winograd's minimal filtering for 3 × 3 kernels and 16
+    channels or more (Lavin and Gray, 2015, arXiv 1509.09308). Its error is bounded too (`conv2d_error_bound`); its bits
+    are the same from run to run, for every number of threads and whatever else is in the batch; and NaN and infinities
+    reach exactly the outputs whose window touches them.
+
+    Integers are summed exactly, modulo 2\ :sup:`64`, and a narrower integer `dtype` is reduced modulo its own range, as
+    `numpy.sum` does. float16 and bfloat16 are accumulated in float32. Padding is a value like any other: 0 times Inf is
+    NaN there too.
 
     N = 0 or O = 0 give an empty result. The cost is ``N * O * OH * OW * C / groups * kh * kw`` multiply-adds, whatever
     the padding.

@@ -42,6 +42,7 @@ class Variable(NamedTuple):
 VARIABLES = {
     row.name: row
     for row in (
+        Variable("FASTCONV_ALGORITHM", _text, "auto", "algorithm of the backend cpu where a call names none"),
         Variable("FASTCONV_BACKEND", _names, (), "backend for NumPy arrays, or several in order of preference"),
         Variable("FASTCONV_DISABLE_BACKENDS", _names, (), "backends that are never loaded"),
         Variable("FASTCONV_ISA", _text, "", "best instruction set to use: a cap, for tests and comparisons"),

@@ -1,9 +1,15 @@
-"""How many processors a control group grants this process. Affinity and OpenMP's settings are OpenMP's to know."""
+"""What this process may use: processors as a control group grants them, and instruction sets.
+
+Affinity and OpenMP's settings are OpenMP's to know.
+"""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+
+from . import _kernels
+from ._errors import ConfigError
 
 
 def cgroup_quota(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> int:
@@ -41,3 +47,19 @@ def _v1(folder: Path) -> float:
         return max(quota, 0) / int((folder / "cpu.cfs_period_us").read_text())
     except (OSError, ValueError, ZeroDivisionError):
         return 0
+
+
+def choose_isa(cap: str) -> str:
+    """Return the best instruction set that runs here, none better than `cap` ('' for no cap)."""
+    rows = _kernels.isas()
+    names = [name for name, _ in rows]
+    here = [name for name, runs_here in rows if runs_here]
+    if not cap:
+        return here[0]
+    if cap not in here:
+        reason = "which this processor does not have" if cap in names else "which is none"
+        raise ConfigError(
+            f"the environment variable FASTCONV_ISA asks for {cap[:60]!r}, {reason}; "
+            f"this machine has {', '.join(here)}."
+        )
+    return cap

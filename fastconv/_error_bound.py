@@ -36,8 +36,8 @@ def conv2d_error_bound(
     Returns
     -------
     numpy.ndarray
-        The bound, float64, in the shape of the result; 0 for integers, which are exact modulo their range, and not finite
-        where the result is not.
+        The bound, float64, in the shape of the result; 0 for integers, which are exact modulo their range, and not
+        finite where the result is not.
 
     Raises
     ------
@@ -47,12 +47,13 @@ def conv2d_error_bound(
     Notes
     -----
     With the unit roundoff :math:`u` of the arithmetic (2\ :sup:`-24` for float32 and narrower, 2\ :sup:`-53` for
-    float64), the bound of ``algorithm="direct"`` is :math:`\gamma_{n+1} (\sum |x||w| + |b|)` with :math:`\gamma_k = k u /
-    (1 - k u)` and :math:`n` products an output (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed.,
-    section 3.1). A fast algorithm mixes neighbours: its bound is :math:`\gamma_K (\sum_c \max |x_c| \sum |w_c| + |b|)`, each
-    channel's maximum taken over the output's window and a few pixels more on each side. :math:`K` is proved, not measured:
-    116 (C + 25) + 1258 for F(4×4, 3×3) and F(2×2, 5×5), 12 (C + 25) + 128 for F(2×2, 3×3), with C input channels a group.
-    Half an ulp for a narrower result, and underflow, are added. Errors of random data are far smaller, since most cancel.
+    float64) and :math:`\gamma_k = k u / (1 - k u)`, the bound of ``algorithm="direct"`` is :math:`\gamma_{n+1} (\sum |x||w|
+    + |b|)` with :math:`n` products an output (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed.,
+    section 3.1). A fast algorithm mixes neighbours: its bound is :math:`\gamma_K (\sum_c \max |x_c| \sum |w_c| + |b|)`,
+    each channel's maximum taken over the output's window and a few pixels more on each side. :math:`K` is proved, not
+    measured: 116 (C + 25) + 1258 for F(4×4, 3×3) and F(2×2, 5×5), 12 (C + 25) + 128 for F(2×2, 3×3), with C input
+    channels a group. Half an ulp for a narrower result, and underflow, are added. Errors of random data are far
+    smaller, since most roundings cancel.
 
     The cost is that of a few float64 convolutions.
 
@@ -79,11 +80,9 @@ def conv2d_error_bound(
         return _bound(problem, x, weight, bias, constant, reach)
 
 
-def _bound(
-    p: Problem, x: Array, weight: Array, bias: Array | None, constant: float, reach: tuple[int, int]
-) -> Array:
+def _bound(p: Problem, x: Array, weight: Array, bias: Array | None, constant: float, reach: tuple[int, int]) -> Array:
     images, kernels = np.abs(_wide(p.nchw(x))), np.abs(_wide(p.oihw(weight)))
-    options = {"groups": p.groups, "algorithm": "direct", "backend": "cpu"}
+    options: dict[str, Any] = {"groups": p.groups, "algorithm": "direct", "backend": "cpu"}
     biases = None if bias is None else np.abs(_wide(bias))
     if reach == (0, 0):
         size = conv2d(
@@ -99,7 +98,7 @@ def _bound(
     k = parts * constant * float(info.eps) / 2
     gamma = (k / (1 - k) if k < 1 else np.inf) + terms * 2.0**-53  # and what this bound is rounded by
     bound = gamma * size + parts * terms * float(info.smallest_subnormal)
-    if reach != (0, 0):  # what underflows in a transform counts up to 28.6 times in each axis: 818 times, for some roundings
+    if reach != (0, 0):  # what underflows in a transform counts up to 818 times, 28.6 in each axis, for some roundings
         channels = kernels.sum((1, 2, 3)) + (p.ic // p.groups) * max(images.max(initial=0), abs(p.fill_value))
         bound += parts * 8192 * float(info.smallest_subnormal) * channels[:, None, None]
     if narrow[0] > float(info.eps) / 2:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastconv import ConfigError, _config, _kernels
-from fastconv.backends.cpu import choose_isa
+from fastconv import BackendUnsupportedError, ConfigError, _config, _kernels, conv2d, explain, plan_conv2d
+from fastconv._cpus import choose_isa
 
 
 @pytest.fixture
@@ -28,6 +28,8 @@ def environment(monkeypatch):
         ("FASTCONV_BACKEND", "  ", ()),
         ("FASTCONV_DISABLE_BACKENDS", "a,b,", ("a", "b")),
         ("FASTCONV_ISA", "AVX2 ", "avx2"),
+        ("FASTCONV_ALGORITHM", "Direct", "direct"),
+        ("FASTCONV_ALGORITHM", "", "auto"),
     ],
 )
 def test_values(environment, name, text, value):
@@ -75,6 +77,27 @@ def test_isa_is_a_choice_of_what_runs_here():
         if not runs_here:
             with pytest.raises(ConfigError, match="which this processor does not have"):
                 choose_isa(name)
+
+
+def test_algorithm_is_forced_where_a_call_names_none(environment):
+    x, weight = np.ones((1, 32, 30, 31), "f4"), np.ones((32, 32, 3, 3), "f4")  # shapes that no other test has
+
+    def algorithm(**options):
+        details = explain(x, weight, **options).details
+        return details["algorithm"], details["algorithm_from"]
+
+    assert algorithm() == ("winograd", "cost")
+    environment("FASTCONV_ALGORITHM", "gather")
+    assert algorithm() == ("direct", "FASTCONV_ALGORITHM")
+    assert explain(x, weight).details["variant"] == "gather"
+    assert algorithm(algorithm="winograd") == ("winograd", "algorithm=")
+    assert plan_conv2d(weight, x_shape=x.shape).explain(x.shape).details["variant"] == "gather"
+    environment("FASTCONV_ALGORITHM", "winograd")
+    with pytest.raises(BackendUnsupportedError, match=r"'winograd' \(FASTCONV_ALGORITHM\): it needs stride 1"):
+        conv2d(x, weight, stride=3)
+    environment("FASTCONV_ALGORITHM", "fastest")
+    with pytest.raises(ConfigError, match=r"FASTCONV_ALGORITHM must be one of auto, direct, .*, got 'fastest'"):
+        conv2d(x[:, :, :29], weight)
 
 
 def test_portable_is_the_last_row_and_runs_everywhere():

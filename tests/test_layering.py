@@ -23,7 +23,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_problem": {"_arguments", "_dtypes"},
     "_errors": set(),
     "_version": set(),
-    "_cpus": set(),
+    "_cpus": {"_errors", "_kernels"},
     "filters": set(),
     "_config": {"_errors"},
     "_explain": {"_errors", "_problem", "backends"},

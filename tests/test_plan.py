@@ -205,7 +205,7 @@ def test_strict_choice_of_backend():
 
 def test_packed_weights_of_another_plan_are_refused():
     problem = plan_conv2d(W, algorithm="panel").explain(X.shape).problem
-    wide, narrow = CpuPlan(problem, "portable"), CpuPlan(problem._replace(oc=7), "portable")
+    wide, narrow = CpuPlan(problem, "portable", "panel"), CpuPlan(problem._replace(oc=7), "portable", "panel")
     packed = narrow.kernel.pack(W[:7])
     y = np.empty(problem.out_shape, "f4")
     with pytest.raises(ValueError, match="not this plan's"):

@@ -174,7 +174,9 @@ def test_the_choice_does_not_depend_on_the_batch():
     for _ in range(60):
         c, o, size = (int(rng.choice(v)) for v in ([16, 32, 64, 256], [8, 32, 64, 256], [4, 7, 14, 28]))
         weight = np.zeros((o, c, 3, 3), "f4")
-        plans = [explain(np.zeros((n, c, size, size), "f4"), weight, padding=1).details["algorithm"] for n in (1, 2, 64)]
+        plans = [
+            explain(np.zeros((n, c, size, size), "f4"), weight, padding=1).details["algorithm"] for n in (1, 2, 64)
+        ]
         assert len(set(plans)) == 1
         chosen.add(plans[0])
     assert chosen == {"direct", "winograd"}

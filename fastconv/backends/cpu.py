@@ -20,22 +20,6 @@ Array = np.ndarray[Any, Any]
 KINDS = {"f4": "f32", "f8": "f64", "i8": "i64", "u8": "i64", "c8": "f32", "c16": "f64"}
 
 
-def choose_isa(cap: str) -> str:
-    """Return the best instruction set that runs here, none better than `cap` ('' for no cap)."""
-    rows = _kernels.isas()
-    names = [name for name, _ in rows]
-    here = [name for name, runs_here in rows if runs_here]
-    if not cap:
-        return here[0]
-    if cap not in here:
-        reason = "which this processor does not have" if cap in names else "which is none"
-        raise ConfigError(
-            f"the environment variable FASTCONV_ISA asks for {cap[:60]!r}, {reason}; "
-            f"this machine has {', '.join(here)}."
-        )
-    return cap
-
-
 class CpuBackend:
     """fastconv's own kernels.
 
@@ -48,7 +32,7 @@ class CpuBackend:
     algorithms = tuple(dict.fromkeys(("auto", *_kernels.algorithms().values(), *_kernels.algorithms())))
 
     def __init__(self, isa: str | None = None) -> None:
-        self.isa = choose_isa(_config.get("FASTCONV_ISA") if isa is None else isa)
+        self.isa = _cpus.choose_isa(_config.get("FASTCONV_ISA") if isa is None else isa)
         _kernels.configure_threads(_config.get("FASTCONV_NUM_THREADS"), _cpus.cgroup_quota())
 
     def probe(self) -> str | None:
@@ -57,16 +41,27 @@ class CpuBackend:
 
     def reject(self, problem: Problem) -> str | None:
         """Return None, or why the algorithm asked for can't compute the problem."""
-        if problem.algorithm == "auto":
+        name, source = self.asked(problem)
+        if name == "auto":
             return None
-        verdicts = CpuPlan(problem._replace(algorithm="auto"), self.isa).kernel.verdicts()
+        verdicts = CpuPlan(problem, self.isa, "auto").kernel.verdicts()
         families = _kernels.algorithms()
-        reasons = [reason for name, reason, _ in verdicts if problem.algorithm in (name, families[name])]
-        return None if None in reasons else f"algorithm {problem.algorithm!r}: {'; '.join(map(str, reasons))}"
+        reasons = [reason for row, reason, _ in verdicts if name in (row, families[row])]
+        return None if None in reasons else f"algorithm {name!r} ({source}): {'; '.join(map(str, reasons))}"
 
     def plan(self, problem: Problem) -> CpuPlan:
         """Return the plan of a problem, decided once and good for any number of calls from any threads."""
-        return CpuPlan(problem, self.isa)
+        return CpuPlan(problem, self.isa, *self.asked(problem))
+
+    def asked(self, problem: Problem) -> tuple[str, str]:
+        """Return the algorithm that is asked for, "auto" if none is, and who asks."""
+        name = _config.get("FASTCONV_ALGORITHM")
+        if problem.algorithm != "auto" or name == "auto":
+            return problem.algorithm, "algorithm="
+        if name not in self.algorithms:
+            known = ", ".join(self.algorithms)
+            raise ConfigError(f"the environment variable FASTCONV_ALGORITHM must be one of {known}, got {name[:60]!r}.")
+        return name, "FASTCONV_ALGORITHM"
 
 
 CALLS = _kernels.CallCache(256)
@@ -77,8 +72,9 @@ class CpuPlan:
 
     calls = CALLS  # what `remember` remembers
 
-    def __init__(self, problem: Problem, isa: str, prepared: bool = False) -> None:
+    def __init__(self, problem: Problem, isa: str, algorithm: str, source: str = "", prepared: bool = False) -> None:
         self.problem = problem
+        self.asked = algorithm, source
         compute = problem.compute
         # An empty result is planned as the smallest that is not, since the C core divides work into tasks.
         planned = problem._replace(n=max(problem.n, 1), oc=max(problem.oc, problem.groups))
@@ -91,14 +87,14 @@ class CpuPlan:
             tuple(problem.x_axes.find(letter) for letter in "NCHW"),
             tuple(problem.weight_axes.find(letter) for letter in "OIHW"),
             isa,
-            problem.algorithm,
+            algorithm,
             prepared,
         )
         self.error = self.kernel.error  # for `conv2d_error_bound`
 
     def prepare(self, weight: Array, bias: Array | None, shared: dict[Any, Any]) -> PreparedCpuPlan:
         """Return the plan of the same problem for weights that stay the same."""
-        return PreparedCpuPlan(self.problem, self.kernel.isa, weight, bias, shared)
+        return PreparedCpuPlan(self, weight, bias, shared)
 
     def remember(self, arguments: tuple[Any, ...]) -> _kernels.CallCache:
         """Let the next call with the same arguments skip all checks, if it needs no conversion."""
@@ -117,6 +113,7 @@ class CpuPlan:
         threads, why = self.kernel.threads(num_threads)
         return {
             "algorithm": self.kernel.family,
+            "algorithm_from": "cost" if self.asked[0] == "auto" else self.asked[1],
             "variant": self.kernel.algorithm,
             "isa": self.kernel.isa,
             "threads": threads,
@@ -169,13 +166,15 @@ class CpuPlan:
 class PreparedCpuPlan:
     """One problem with its weights, packed as its algorithm wants them; `shared` keeps them for other images' plans."""
 
-    def __init__(self, problem: Problem, isa: str, weight: Array, bias: Array | None, shared: dict[Any, Any]) -> None:
+    def __init__(self, plan: CpuPlan, weight: Array, bias: Array | None, shared: dict[Any, Any]) -> None:
+        problem, isa = plan.problem, plan.kernel.isa
         is_real = problem.compute.kind != "c"  # the parts of complex weights are not packed
-        self.plan = CpuPlan(problem, isa, prepared=is_real)
+        self.plan = CpuPlan(problem, isa, *plan.asked, prepared=is_real)
         self.explain = self.plan.explain
         self.weight = ready(weight, problem.compute)
         self.bias = None if bias is None else ready(bias, problem.compute)
-        key = (self.plan.kernel.algorithm, isa, problem.compute, self.plan.kernel.packed_bytes)  # a row may pack in two ways
+        # A row may pack in two ways, which differ in size.
+        key = (self.plan.kernel.algorithm, isa, problem.compute, self.plan.kernel.packed_bytes)
         if is_real and problem.oc and key not in shared:
             shared[key] = self.plan.kernel.pack(self.weight)
         self.packed = shared.get(key)
