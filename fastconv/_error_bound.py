@@ -47,13 +47,13 @@ def conv2d_error_bound(
     Notes
     -----
     With the unit roundoff :math:`u` of the arithmetic (2\ :sup:`-24` for float32 and narrower, 2\ :sup:`-53` for
-    float64) and :math:`\gamma_k = k u / (1 - k u)`, the bound of ``algorithm="direct"`` is :math:`\gamma_{n+1} (\sum |x||w|
-    + |b|)` with :math:`n` products an output (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed.,
-    section 3.1). A fast algorithm mixes neighbours: its bound is :math:`\gamma_K (\sum_c \max |x_c| \sum |w_c| + |b|)`,
-    each channel's maximum taken over the output's window and a few pixels more on each side. :math:`K` is proved, not
-    measured: 116 (C + 25) + 1258 for F(4×4, 3×3) and F(2×2, 5×5), 12 (C + 25) + 128 for F(2×2, 3×3), with C input
-    channels a group. Half an ulp for a narrower result, and underflow, are added. Errors of random data are far
-    smaller, since most roundings cancel.
+    float64) and :math:`\gamma_k = k u / (1 - k u)`, the bound of ``algorithm="direct"`` is
+    :math:`\gamma_{n+1} (\sum |x||w| + |b|)` with :math:`n` products an output (Higham, *Accuracy and Stability of
+    Numerical Algorithms*, 2nd ed., section 3.1). A fast algorithm mixes neighbours: its bound is
+    :math:`\gamma_K (\sum_c \max |x_c| \sum |w_c| + |b|)`, each channel's maximum taken over the output's window and a
+    few pixels more on each side. :math:`K` is proved, not measured: 116 (C + 25) + 1258 for F(4×4, 3×3) and F(2×2,
+    5×5), 12 (C + 25) + 128 for F(2×2, 3×3), with C input channels a group. Half an ulp for a narrower result, and
+    underflow, are added. Errors of random data are far smaller, since most roundings cancel.
 
     The cost is that of a few float64 convolutions.
 

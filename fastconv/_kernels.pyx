@@ -431,7 +431,7 @@ cdef class Plan:
         return self.plan.packed_bytes if self.plan.packs_apart or self.plan.problem.prepared else 0
 
     def error(self):
-        """Return the constant of the algorithm's error bound, and the rows and columns that it reaches beyond a window."""
+        """Return the constant of the error bound, and the rows and columns that it reaches beyond a window."""
         cdef fc_error error = fc_error_of(&self.plan)
         return error.constant, (error.reach_h, error.reach_w)
 

@@ -11,21 +11,21 @@
 #define FC_ELEMENT V(ELEMENT)
 #define FC_INLINE static inline __attribute__((always_inline))
 
-/* factor * v, and sum + factor * v, rounded once. */
-FC_INLINE V(VEC) FC_PASTE2(FC_NAME, times)(const FC_ELEMENT factor, V(VEC) v)
+static const FC_ELEMENT FC_PASTE2(FC_NAME, factors)[] = {FC_FACTORS};
+
+/* A factor times v; and a sum plus that, rounded once. */
+FC_INLINE V(VEC) FC_PASTE2(FC_NAME, times)(const int factor, V(VEC) v)
 {
-    return V(SPLAT)(&factor) * v;
+    return V(SPLAT)(FC_PASTE2(FC_NAME, factors) + factor) * v;
 }
 
-FC_INLINE V(VEC) FC_PASTE2(FC_NAME, plus)(V(VEC) sum, const FC_ELEMENT factor, V(VEC) v)
+FC_INLINE V(VEC) FC_PASTE2(FC_NAME, plus)(V(VEC) sum, const int factor, V(VEC) v)
 {
-    return V(FMA)(V(SPLAT)(&factor), v, sum);
+    return V(FMA)(V(SPLAT)(FC_PASTE2(FC_NAME, factors) + factor), v, sum);
 }
 
 #define TIMES FC_PASTE2(FC_NAME, times)
 #define PLUS FC_PASTE2(FC_NAME, plus)
-#define HALF 0.70710678118654752440 /* 1 / sqrt(2), and */
-#define ROOT 1.41421356237309504880 /* sqrt(2) */
 
 /* Pixels to points: the pair of results that fc_winograd_result names. */
 FC_INLINE void FC_PASTE2(FC_NAME, input)(const fc_scheme scheme, const int pair, const V(VEC) *d, V(VEC) out[2])
@@ -36,11 +36,11 @@ FC_INLINE void FC_PASTE2(FC_NAME, input)(const fc_scheme scheme, const int pair,
         out[0] = pair == 0 ? d[0] - d[2] : d[2] + d[1];
         out[1] = pair == 0 ? d[3] - d[1] : d[2] - d[1];
     } else if (pair == 0) {
-        out[0] = PLUS(d[4], -2.5, d[2]) + d[0];
-        out[1] = PLUS(d[5], -2.5, d[3]) + d[1];
+        out[0] = PLUS(d[4], MINUS_FIVE_HALVES, d[2]) + d[0];
+        out[1] = PLUS(d[5], MINUS_FIVE_HALVES, d[3]) + d[1];
     } else {
-        const V(VEC) even = PLUS(d[4], pair == 1 ? -2 : -0.5, d[2]);
-        const V(VEC) odd = TIMES(pair == 1 ? HALF : ROOT, PLUS(d[3], pair == 1 ? -2 : -0.5, d[1]));
+        const int square = pair == 1 ? MINUS_TWO : MINUS_HALF;
+        const V(VEC) even = PLUS(d[4], square, d[2]), odd = TIMES(pair == 1 ? NEAR : FAR, PLUS(d[3], square, d[1]));
         out[0] = even + odd;
         out[1] = even - odd;
     }
@@ -54,9 +54,9 @@ FC_INLINE void FC_PASTE2(FC_NAME, weight)(const fc_scheme scheme, const int pair
         out[1] = g[fc_winograd_taps(scheme) - 1];
         return;
     }
-    const FC_ELEMENT square = scheme == FC_F23 ? 1 : pair == 1 ? 0.5 : 2; /* of the points, and */
-    const FC_ELEMENT point = scheme == FC_F23 ? 1 : pair == 1 ? HALF : ROOT;
-    const FC_ELEMENT scale = scheme == FC_F23 ? 0.5 : pair == 1 ? -2.0 / 3 : 1.0 / 6;
+    const int square = scheme == FC_F23 ? ONE : pair == 1 ? HALF : TWO; /* of the point */
+    const int point = scheme == FC_F23 ? ONE : pair == 1 ? NEAR : FAR;
+    const int scale = scheme == FC_F23 ? HALF : pair == 1 ? NEAR_SCALE : FAR_SCALE;
     V(VEC) even = g[2], odd = g[1];
     if (scheme == FC_F25) {
         even = PLUS(g[2], square, g[4]);
@@ -78,15 +78,15 @@ FC_INLINE void FC_PASTE2(FC_NAME, output)(const fc_scheme scheme, const int pair
         out[1] = (m[1] - m[2]) + m[3];
     } else if (scheme == FC_F25) {
         out[0] = m[0] + ((m[1] + m[2]) + (m[3] + m[4]));
-        out[1] = PLUS(PLUS(m[5], HALF, m[1] - m[2]), ROOT, m[3] - m[4]);
+        out[1] = PLUS(PLUS(m[5], NEAR, m[1] - m[2]), FAR, m[3] - m[4]);
     } else if (pair == 0) {
         const V(VEC) near = m[1] + m[2], far = m[3] + m[4];
         out[0] = m[0] + (near + far);
-        out[1] = PLUS(TIMES(0.5, near), 2, far);
+        out[1] = PLUS(TIMES(HALF, near), TWO, far);
     } else {
         const V(VEC) near = m[1] - m[2], far = m[3] - m[4];
-        out[0] = PLUS(TIMES(HALF, near), ROOT, far);
-        out[1] = PLUS(PLUS(m[5], HALF / 2, near), 2 * ROOT, far);
+        out[0] = PLUS(TIMES(NEAR, near), FAR, far);
+        out[1] = PLUS(PLUS(m[5], NEAR_CUBE, near), FAR_CUBE, far);
     }
 }
 
@@ -199,8 +199,6 @@ static const fc_winograd FC_NAME = {
 #undef FC_LIST
 #undef FC_SCHEME
 #undef FC_TRANSFORM
-#undef ROOT
-#undef HALF
 #undef PLUS
 #undef TIMES
 #undef FC_INLINE
