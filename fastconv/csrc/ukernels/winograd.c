@@ -6,9 +6,9 @@
 /* The numbers in the transforms, as indices of a table of each arithmetic: the points are 1 / sqrt(2) and sqrt(2). */
 enum { ONE, TWO, HALF, MINUS_HALF, MINUS_TWO, MINUS_FIVE_HALVES, NEAR, FAR, NEAR_CUBE, FAR_CUBE, NEAR_SCALE, FAR_SCALE };
 
-#define FC_FACTORS                                                                                                     \
-    1, 2, 0.5, -0.5, -2, -2.5, 0.70710678118654752440, 1.41421356237309504880, 0.35355339059327376220,                 \
-        2.82842712474619009760, -2.0 / 3, 1.0 / 6
+#define FC_FACTORS(T)                                                                                                  \
+    (T)1, (T)2, (T)0.5, (T)-0.5, (T)-2, (T)-2.5, (T)0.70710678118654752440, (T)1.41421356237309504880,                 \
+        (T)0.35355339059327376220, (T)2.82842712474619009760, (T)(-2.0 / 3), (T)(1.0 / 6)
 
 #define FC_EACH "ukernels/winograd.isa.h"
 #include "simd/foreach.h"

@@ -11,7 +11,7 @@
 #define FC_ELEMENT V(ELEMENT)
 #define FC_INLINE static inline __attribute__((always_inline))
 
-static const FC_ELEMENT FC_PASTE2(FC_NAME, factors)[] = {FC_FACTORS};
+static const FC_ELEMENT FC_PASTE2(FC_NAME, factors)[] = {FC_FACTORS(FC_ELEMENT)};
 
 /* A factor times v; and a sum plus that, rounded once. */
 FC_INLINE V(VEC) FC_PASTE2(FC_NAME, times)(const int factor, V(VEC) v)
