@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g"
-SUITE = ["test_direct.py", "test_malformed.py", "test_problem.py", "test_random.py", "test_threads.py"]
+SUITE = ["direct", "winograd", "error_bound", "malformed", "problem", "random", "threads"]
 
 
 def main():
@@ -37,7 +37,7 @@ def main():
             "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:halt_on_error=1",
             "PYTHONMALLOC": "malloc",
         }
-        tests = [str(sources / "tests" / name) for name in SUITE]
+        tests = [str(sources / "tests" / f"test_{name}.py") for name in SUITE]
         command = [sys.executable, "-m", "pytest", "-q", "--problems", "3000", *tests, *sys.argv[1:]]
         return subprocess.run(command, cwd=site, env=environment, check=False).returncode
 

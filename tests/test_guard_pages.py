@@ -55,7 +55,11 @@ def special_calls():
                 if data_format == "NHWC":
                     x_shape, weight_shape = (2, h, w, c), (k, k, c // groups, weight_shape[0])
                 x, weight = (rng.standard_normal(shape).astype("f4") for shape in (x_shape, weight_shape))
-                yield Call(x, weight, None, {"groups": groups, "data_format": data_format}, -1, False)
+                options = {"groups": groups, "data_format": data_format}
+                yield Call(x, weight, None, options, -1, False)
+                if c >= 16 and groups == 1 and k in (3, 5):
+                    for padding in (0, ((2, 0), (1, 3))):
+                        yield Call(x, weight, None, options | {"padding": padding, "algorithm": "winograd"}, -1, False)
 
 
 def run(first, count, isa):

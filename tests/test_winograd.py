@@ -23,8 +23,11 @@ def random_problem(seed, most=40):
     kh, kw = KERNELS[rng.integers(len(KERNELS))]
     groups = int(rng.choice([1, 1, 1, 2, 3]))
     padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 5, (2, 2)))
+    mode = str(rng.choice(MODES))
+    dilation = tuple(int(d) for d in rng.integers(1, 5, 2)) if mode == "constant" and rng.random() < 0.5 else (1, 1)
     sizes = {"N": rng.integers(1, 4), "C": groups * rng.integers(16, 50)}
-    sizes |= {"H": kh + rng.integers(0, most), "W": kw + rng.integers(0, most)}
+    sizes |= {"H": (kh - 1) * dilation[0] + 1 + rng.integers(0, most)}
+    sizes |= {"W": (kw - 1) * dilation[1] + 1 + rng.integers(0, most)}
     layout = str(rng.choice(["NCHW", "NHWC", "HWCN", "CHW", "NWHC"]))
     dtype = rng.choice(["f4", "f4", "f8"])
     if rng.random() < 0.2:
@@ -34,8 +37,13 @@ def random_problem(seed, most=40):
         x = np.repeat(x, 2, -1)[..., ::2]  # elements that are not side by side
     weight = rng.standard_normal((groups * int(rng.integers(1, 80)), sizes["C"] // groups, kh, kw)).astype(dtype)
     bias = rng.standard_normal(len(weight)).astype(dtype) if rng.random() < 0.5 else None
-    mode = str(rng.choice(MODES))
-    options = {"padding": padding, "groups": groups, "data_format": layout, "weight_format": "OIHW"}
+    options = {
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "data_format": layout,
+        "weight_format": "OIHW",
+    }
     options |= {"padding_mode": mode, "flip": bool(rng.integers(2))}
     if mode == "constant":
         options["fill_value"] = float(rng.choice([0, 0, -1.5]))
@@ -156,7 +164,7 @@ def test_what_is_mended_is_direct_to_its_bits_and_its_neighbours_are_not_touched
         ("a kernel of 3x3, 5x5", {}, (16, 16, 3, 5)),
         ("16 input channels", {}, (16, 15, 3, 3)),
         ("stride 1", {"stride": 2}, (16, 16, 3, 3)),
-        ("dilation 1", {"dilation": 2}, (16, 16, 3, 3)),
+        ("'constant'", {"dilation": 2, "padding": 1, "padding_mode": "edge"}, (16, 16, 3, 3)),
         ("no integers", {"dtype": "i8"}, (16, 16, 3, 3)),
     ],
 )
@@ -180,6 +188,18 @@ def test_the_choice_does_not_depend_on_the_batch():
         assert len(set(plans)) == 1
         chosen.add(plans[0])
     assert chosen == {"direct", "winograd"}
+
+
+@pytest.mark.parametrize("channels", [1000, 4096])
+def test_many_channels(channels):
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((1, channels, 9, 10)).astype("f4")
+    weight = rng.standard_normal((5, channels, 3, 3)).astype("f4")
+    expected = conv2d(x, weight, algorithm="direct")
+    for y in (conv2d(x, weight, algorithm="winograd"), plan_conv2d(weight, algorithm="winograd")(x)):
+        np.testing.assert_allclose(y, expected, atol=0.02)
+    with pytest.raises(fastconv.BackendUnsupportedError, match="too many input channels"):
+        conv2d(np.ones((1, 4097, 3, 3)), np.ones((1, 4097, 3, 3)), algorithm="winograd")
 
 
 def test_scratch_memory_is_bounded():

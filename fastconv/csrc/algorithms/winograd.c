@@ -6,6 +6,8 @@
  * (S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and S. Gray, 2015, arXiv 1509.09308.) Which points,
  * and their errors, are in docs/design/0007-winograd.md.
  *
+ * With dilation, outputs that are as far apart read pixels that are: each such phase is a problem of its own (fc_phase_of).
+ *
  * A task does all of it for some tiles, so that what is between the transforms stays in the second-level cache, and no
  * task waits for another. Channels lie side by side in vectors throughout; the transformed weights are packed into panels
  * as those of the row `panel` are, one for each point, and stream through the register tile.
@@ -36,21 +38,33 @@ static const char *reject(const fc_problem *p)
         return "it gains nothing with fewer than 16 input channels a group";
     if (p->ic / p->groups > FC_TILES_CHANNELS)
         return "a group has too many input channels for its tiles";
+    if ((p->dh > 1 || p->dw > 1) && p->padding_mode != FC_CONSTANT && (p->pt || p->pb || p->pl || p->pr))
+        return "with dilation it needs padding_mode='constant'";
     return NULL;
+}
+
+/* What is cut: a phase, and as many images as there are phases of them all. */
+static fc_problem cut_problem(const fc_problem *p)
+{
+    fc_problem phase = fc_phase_of(p, 0).problem;
+    phase.n *= fc_phases(p);
+    return phase;
 }
 
 /* Of one image: families are compared by that, and this one has a single row. */
 static double cost(const fc_problem *p, const fc_tile *tile)
 {
+    const fc_problem phase = cut_problem(p);
     double cycles;
-    fc_choose_tiles(p, tile, &cycles);
-    return cycles * (double)p->n;
+    fc_choose_tiles(&phase, tile, &cycles);
+    return cycles * (double)phase.n;
 }
 
 /* The cut that `prepare` chose. */
 static fc_cut cut_of(const fc_plan *plan)
 {
-    return fc_cut_into(&plan->problem, plan->tile, (int)plan->c_block, plan->px_block, plan->oc_block);
+    const fc_problem p = cut_problem(&plan->problem);
+    return fc_cut_into(&p, plan->tile, (int)plan->c_block, plan->px_block, plan->oc_block);
 }
 
 /* Where the parts of a thread's scratch memory begin, in bytes from the strip at 0. */
@@ -66,7 +80,7 @@ static parts parts_of(const fc_plan *plan, const fc_cut *c, int64_t rows, int64_
 {
     const fc_problem *p = &plan->problem;
     const int64_t pixel = plan->tile->lanes * element_size(p), tiles = rows * columns, igc = p->ic / p->groups;
-    const int64_t numbers = 2 * igc + 64 + 3 * c->chunk * p->kh * p->kw;
+    const int64_t numbers = 2 * igc + most(igc, c->chunk * p->kh * p->kw);
     parts at;
     at.rows = rows * c->tall + fc_winograd_taps(c->down) - 1;
     at.columns = columns * c->wide + fc_winograd_taps(c->across) - 1;
@@ -103,13 +117,14 @@ static void prepare(fc_plan *plan)
 {
     const fc_problem *p = &plan->problem;
     const fc_tile *tile = plan->tile;
+    const fc_problem phase = cut_problem(p);
     double cycles;
-    const int small = fc_choose_tiles(p, tile, &cycles);
-    const fc_cut c = fc_cheapest_cut(p, tile, small, &cycles, &plan->packs_apart);
+    const int small = fc_choose_tiles(&phase, tile, &cycles);
+    const fc_cut c = fc_cheapest_cut(&phase, tile, small, &cycles, &plan->packs_apart);
     plan->c_block = small; /* all that cut_into needs */
     plan->px_block = c.rows;
     plan->oc_block = c.oc_blocks;
-    plan->n_tasks = p->n * p->groups * c.row_blocks * c.col_blocks * c.oc_blocks;
+    plan->n_tasks = phase.n * p->groups * c.row_blocks * c.col_blocks * c.oc_blocks;
     const int64_t channels = ceil_div(c.panels, c.oc_blocks) * tile->columns;
     plan->task_macs = (double)(c.rows * c.columns * c.points * channels) * (double)(p->ic / p->groups);
     plan->scratch_bytes = parts_of(plan, &c, c.rows, c.columns, least(tile->vecs, c.vecs)).box +
@@ -299,22 +314,29 @@ static void store(const job *j, fc_winograd_run run, int64_t r, int64_t oc, int6
     fc_store_lanes(plan, j->operands, to, run.to, rows, columns, pitch, real);
 }
 
-static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
+static void run_task(const fc_plan *whole, const fc_operands *all, int64_t task, void *scratch)
 {
-    const fc_problem *p = &plan->problem;
-    const fc_tile *tile = plan->tile;
-    const fc_cut c = cut_of(plan);
-    const int64_t lanes = tile->lanes, pixel = lanes * element_size(p), ocg = p->oc / p->groups;
-    job j = {.plan = plan, .operands = operands, .cut = &c, .scratch = scratch};
+    const fc_tile *tile = whole->tile;
+    const fc_cut c = cut_of(whole);
     const int64_t row_block = task % c.row_blocks, col_block = task / c.row_blocks % c.col_blocks;
     task /= c.row_blocks * c.col_blocks;
-    const int64_t oc_block = task % c.oc_blocks;
+    const int64_t oc_block = task % c.oc_blocks, images = whole->problem.n * whole->problem.groups;
+    const fc_phase phase = fc_phase_of(&whole->problem, task / c.oc_blocks / images);
+    const fc_operands part_of = fc_phase_operands(&phase, all), *operands = &part_of;
+    fc_plan part_plan = *whole;
+    part_plan.problem = phase.problem;
+    const fc_plan *plan = &part_plan;
+    const fc_problem *p = &plan->problem;
+    const int64_t lanes = tile->lanes, pixel = lanes * element_size(p), ocg = p->oc / p->groups;
+    job j = {.plan = plan, .operands = operands, .cut = &c, .scratch = scratch};
     j.group = task / c.oc_blocks % p->groups;
-    j.n = task / c.oc_blocks / p->groups;
+    j.n = task / c.oc_blocks / p->groups % p->n;
     j.row = part(row_block, c.row_blocks, c.tile_rows);
-    j.rows = part(row_block + 1, c.row_blocks, c.tile_rows) - j.row;
+    j.rows = least(part(row_block + 1, c.row_blocks, c.tile_rows), ceil_div(p->oh, c.tall)) - j.row;
     j.column = part(col_block, c.col_blocks, c.tile_columns);
-    j.columns = part(col_block + 1, c.col_blocks, c.tile_columns) - j.column;
+    j.columns = least(part(col_block + 1, c.col_blocks, c.tile_columns), ceil_div(p->ow, c.wide)) - j.column;
+    if (j.rows <= 0 || j.columns <= 0) /* the first phase has the most tiles */
+        return;
     const parts at = parts_of(plan, &c, j.rows, j.columns, least(tile->vecs, c.vecs));
     j.at = &at;
     transform_input(&j);
@@ -357,14 +379,16 @@ static fc_error error(const fc_plan *plan)
     static const double together[FC_SCHEMES] = {[FC_F11] = 1, [FC_F23] = 3, [FC_F43] = 9.2072, [FC_F25] = 9.2072};
     const fc_cut c = cut_of(plan);
     const double one = together[c.down] * apart[c.across], other = apart[c.down] * together[c.across];
-    const double channels = (double)(plan->problem.ic / plan->problem.groups);
-    return (fc_error){(one < other ? one : other) * (channels + 25) + apart[c.down] * apart[c.across] * 8, c.tall - 1, c.wide - 1};
+    const fc_problem *p = &plan->problem;
+    const double channels = (double)(p->ic / p->groups);
+    return (fc_error){(one < other ? one : other) * (channels + 25) + apart[c.down] * apart[c.across] * 8, (c.tall - 1) * p->dh,
+                      (c.wide - 1) * p->dw};
 }
 
 const fc_algorithm fc_algorithm_winograd = {
     .name = "winograd",
     .family = "winograd",
-    .can = FC_CAN_GROUP | FC_CAN_PAD | FC_CAN_PAD_EDGE | FC_CAN_BIAS | FC_CAN_F64,
+    .can = FC_CAN_DILATE | FC_CAN_GROUP | FC_CAN_PAD | FC_CAN_PAD_EDGE | FC_CAN_BIAS | FC_CAN_F64,
     .reject = reject,
     .cost = cost,
     .prepare = prepare,
