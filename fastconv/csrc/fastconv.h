@@ -155,17 +155,17 @@ void fc_copy_lanes(const fc_plan *plan, const fc_operands *operands, const char 
 void fc_store_lanes(const fc_plan *plan, const fc_operands *operands, char *to, const char *from, int64_t rows, int64_t columns,
                     int64_t pitch, int64_t channels);
 
-/* One phase of a dilated problem: outputs that are a multiple of the dilation apart read pixels that are, and are a problem of
- * their own, without dilation. Only where nothing but a constant lies outside the image. Phase 0 has the most outputs. */
+/* One grid of a dilated problem: outputs that are a multiple of the dilation apart read pixels that are, and are a problem of
+ * their own, without dilation. Only where nothing but a constant lies outside the image. Grid 0 has the most outputs. */
 typedef struct {
     fc_problem problem;
     int64_t x_row, x_column, y_row, y_column; /* its first pixel and its first output */
     int64_t row_step, column_step;            /* from one of either to the next */
-} fc_phase;
+} fc_grid;
 
-int64_t fc_phases(const fc_problem *p);
-fc_phase fc_phase_of(const fc_problem *p, int64_t phase);
-fc_operands fc_phase_operands(const fc_phase *phase, const fc_operands *operands);
+int64_t fc_grids(const fc_problem *p);
+fc_grid fc_grid_of(const fc_problem *p, int64_t index);
+fc_operands fc_grid_operands(const fc_grid *grid, const fc_operands *operands);
 
 /* Fast algorithms mix the values of a neighbourhood, so one that is not finite would spread, and a sum on the way could
  * overflow where none of `direct` does. They take the sum of squares of the pixels that a box of outputs reads, and of each

@@ -6,7 +6,7 @@
  * (S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and S. Gray, 2015, arXiv 1509.09308.) Which points,
  * and their errors, are in docs/design/0007-winograd.md.
  *
- * With dilation, outputs that are as far apart read pixels that are: each such phase is a problem of its own (fc_phase_of).
+ * With dilation, outputs that are as far apart read pixels that are: each such grid is a problem of its own (fc_grid_of).
  *
  * A task does all of it for some tiles, so that what is between the transforms stays in the second-level cache, and no
  * task waits for another. Channels lie side by side in vectors throughout; the transformed weights are packed into panels
@@ -43,21 +43,21 @@ static const char *reject(const fc_problem *p)
     return NULL;
 }
 
-/* What is cut: a phase, and as many images as there are phases of them all. */
+/* What is cut: a grid, and as many images as there are grids of them all. */
 static fc_problem cut_problem(const fc_problem *p)
 {
-    fc_problem phase = fc_phase_of(p, 0).problem;
-    phase.n *= fc_phases(p);
-    return phase;
+    fc_problem grid = fc_grid_of(p, 0).problem;
+    grid.n *= fc_grids(p);
+    return grid;
 }
 
 /* Of one image: families are compared by that, and this one has a single row. */
 static double cost(const fc_problem *p, const fc_tile *tile)
 {
-    const fc_problem phase = cut_problem(p);
+    const fc_problem grid = cut_problem(p);
     double cycles;
-    fc_choose_tiles(&phase, tile, &cycles);
-    return cycles * (double)phase.n;
+    fc_choose_tiles(&grid, tile, &cycles);
+    return cycles * (double)grid.n;
 }
 
 /* The cut that `prepare` chose. */
@@ -117,14 +117,14 @@ static void prepare(fc_plan *plan)
 {
     const fc_problem *p = &plan->problem;
     const fc_tile *tile = plan->tile;
-    const fc_problem phase = cut_problem(p);
+    const fc_problem grid = cut_problem(p);
     double cycles;
-    const int small = fc_choose_tiles(&phase, tile, &cycles);
-    const fc_cut c = fc_cheapest_cut(&phase, tile, small, &cycles, &plan->packs_apart);
+    const int small = fc_choose_tiles(&grid, tile, &cycles);
+    const fc_cut c = fc_cheapest_cut(&grid, tile, small, &cycles, &plan->packs_apart);
     plan->c_block = small; /* all that cut_into needs */
     plan->px_block = c.rows;
     plan->oc_block = c.oc_blocks;
-    plan->n_tasks = phase.n * p->groups * c.row_blocks * c.col_blocks * c.oc_blocks;
+    plan->n_tasks = grid.n * p->groups * c.row_blocks * c.col_blocks * c.oc_blocks;
     const int64_t channels = ceil_div(c.panels, c.oc_blocks) * tile->columns;
     plan->task_macs = (double)(c.rows * c.columns * c.points * channels) * (double)(p->ic / p->groups);
     plan->scratch_bytes = parts_of(plan, &c, c.rows, c.columns, least(tile->vecs, c.vecs)).box +
@@ -321,10 +321,10 @@ static void run_task(const fc_plan *whole, const fc_operands *all, int64_t task,
     const int64_t row_block = task % c.row_blocks, col_block = task / c.row_blocks % c.col_blocks;
     task /= c.row_blocks * c.col_blocks;
     const int64_t oc_block = task % c.oc_blocks, images = whole->problem.n * whole->problem.groups;
-    const fc_phase phase = fc_phase_of(&whole->problem, task / c.oc_blocks / images);
-    const fc_operands part_of = fc_phase_operands(&phase, all), *operands = &part_of;
+    const fc_grid grid = fc_grid_of(&whole->problem, task / c.oc_blocks / images);
+    const fc_operands part_of = fc_grid_operands(&grid, all), *operands = &part_of;
     fc_plan part_plan = *whole;
-    part_plan.problem = phase.problem;
+    part_plan.problem = grid.problem;
     const fc_plan *plan = &part_plan;
     const fc_problem *p = &plan->problem;
     const int64_t lanes = tile->lanes, pixel = lanes * element_size(p), ocg = p->oc / p->groups;
@@ -335,7 +335,7 @@ static void run_task(const fc_plan *whole, const fc_operands *all, int64_t task,
     j.rows = least(part(row_block + 1, c.row_blocks, c.tile_rows), ceil_div(p->oh, c.tall)) - j.row;
     j.column = part(col_block, c.col_blocks, c.tile_columns);
     j.columns = least(part(col_block + 1, c.col_blocks, c.tile_columns), ceil_div(p->ow, c.wide)) - j.column;
-    if (j.rows <= 0 || j.columns <= 0) /* the first phase has the most tiles */
+    if (j.rows <= 0 || j.columns <= 0) /* the first grid has the most tiles */
         return;
     const parts at = parts_of(plan, &c, j.rows, j.columns, least(tile->vecs, c.vecs));
     j.at = &at;

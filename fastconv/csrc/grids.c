@@ -8,7 +8,7 @@ static int64_t step_of(int64_t dilation, int64_t taps)
     return taps == 1 ? 1 : dilation;
 }
 
-int64_t fc_phases(const fc_problem *p)
+int64_t fc_grids(const fc_problem *p)
 {
     return least(step_of(p->dh, p->kh), p->oh) * least(step_of(p->dw, p->kw), p->ow);
 }
@@ -24,10 +24,10 @@ static int64_t enter(int64_t first, int64_t step, int64_t *outputs, int64_t *pix
     return pixel;
 }
 
-fc_phase fc_phase_of(const fc_problem *p, int64_t phase)
+fc_grid fc_grid_of(const fc_problem *p, int64_t index)
 {
     const int64_t dh = step_of(p->dh, p->kh), dw = step_of(p->dw, p->kw), across = least(dw, p->ow);
-    fc_phase of = {.problem = *p, .y_row = phase / across, .y_column = phase % across, .row_step = dh, .column_step = dw};
+    fc_grid of = {.problem = *p, .y_row = index / across, .y_column = index % across, .row_step = dh, .column_step = dw};
     of.x_row = enter(of.y_row, dh, &of.problem.oh, &of.problem.ih, &of.problem.pt);
     of.x_column = enter(of.y_column, dw, &of.problem.ow, &of.problem.iw, &of.problem.pl);
     of.problem.dh = of.problem.dw = 1;
@@ -44,14 +44,14 @@ fc_phase fc_phase_of(const fc_problem *p, int64_t phase)
     return of;
 }
 
-fc_operands fc_phase_operands(const fc_phase *phase, const fc_operands *operands)
+fc_operands fc_grid_operands(const fc_grid *grid, const fc_operands *operands)
 {
     fc_operands of = *operands;
-    of.x.data += phase->x_row * of.x.stride[2] + phase->x_column * of.x.stride[3];
-    of.y.data += phase->y_row * of.y.stride[2] + phase->y_column * of.y.stride[3];
-    of.x.stride[2] *= phase->row_step;
-    of.x.stride[3] *= phase->column_step;
-    of.y.stride[2] *= phase->row_step;
-    of.y.stride[3] *= phase->column_step;
+    of.x.data += grid->x_row * of.x.stride[2] + grid->x_column * of.x.stride[3];
+    of.y.data += grid->y_row * of.y.stride[2] + grid->y_column * of.y.stride[3];
+    of.x.stride[2] *= grid->row_step;
+    of.x.stride[3] *= grid->column_step;
+    of.y.stride[2] *= grid->row_step;
+    of.y.stride[3] *= grid->column_step;
     return of;
 }
