@@ -164,6 +164,29 @@ LAYERS = [
     _depthwise(3, 96, 112),
 ]
 
+KERNELS = [
+    _dense(3, 32, 32, 56),
+    _dense(3, 48, 72, 100),
+    _dense(3, 96, 96, 35),
+    _dense(3, 160, 160, 24),
+    _dense(3, 384, 384, 13),
+    _dense(5, 32, 32, 28),
+    _dense(5, 64, 64, 56),
+    _dense(5, 96, 256, 27),
+    Layer("3x3 dilated 64-64 56", 64, 56, 56, 64, 3, padding=2, dilation=2),
+    Layer("3x3 8 groups 256 28", 256, 28, 28, 256, 3, padding=1, groups=8),
+]
+
+LARGE = [
+    *(Layer(f"grey 1024 {k}x{k}", 1, 1024, 1024, 1, k, padding=k // 2) for k in (15, 31, 63, 101)),
+    _depthwise(15, 64, 112),
+    _depthwise(31, 96, 56),
+    _depthwise(31, 64, 112),
+    _dense(11, 32, 32, 64),
+    _dense(15, 32, 32, 64),
+    _dense(31, 16, 16, 128),
+]
+
 TINY = [
     Layer("3x3 1-1 8", 1, 8, 8, 1, 3),
     Layer("3x3 8-8 8", 8, 8, 8, 8, 3),
@@ -177,6 +200,8 @@ SUITES = {
     "vgg16": VGG16,
     "mobilenetv2": MOBILENETV2,
     "images": IMAGES,
+    "kernels": KERNELS,  # shapes beside those of the networks
+    "large": LARGE,
     "layers": LAYERS,  # a few of everything, for a quick look
     "tiny": TINY,
 }

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add = parser.add_argument
     add(
-        "--suite", metavar="NAME,…", help="resnet50, vgg16, mobilenetv2, images, layers, tiny (default: the first four)"
+        "--suite",
+        metavar="NAME,…",
+        help="resnet50, vgg16, mobilenetv2, images, kernels, large, layers, tiny (default: the first four)",
     )
     add("--peers", metavar="NAME,…", help="against whom, as the table names them (default: all that are installed)")
     add("--threads", metavar="N,…", help="one run for each number (default: what fastconv would use)")
