@@ -23,8 +23,9 @@ from ._plan import Plan, plan_conv2d
 from ._problem import Problem
 from ._show_config import show_config
 from ._version import __version__
-from .backends import Backend, BackendPlan, BackendSpec, backends, register_backend
+from .backends import Backend, BackendPlan, BackendSpec
 from .backends._selection import set_default_backend, use_backend
+from .backends._table import backends, register_backend
 
 __all__ = [
     "PADDING_MODES",

@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 
 from ._arguments import check_num_threads
-from ._execute import execute
+from ._execute import execute, execute_owned
 from ._explain import Explanation
-from ._problem import Problem, check_array, check_out, check_shape
-from .backends import BackendPlan, choose
+from ._problem import Problem, check_out, check_shape
+from ._receive import receive
+from .backends import BackendPlan
 from .backends._selection import is_default, selection
+from .backends._table import choose
+from .backends._types import Kinds
 
 Array = np.ndarray[Any, Any]
 
 PLANS = 256  # plans that are kept; the oldest goes when there is one more
 
-_plans: dict[tuple[str, Problem], BackendPlan] = {}
+_plans: dict[tuple[str, Problem, Kinds | None], BackendPlan] = {}
 _calls: Any = None  # the default backend's own memory of whole calls, once it has computed one
 _plans_lock = threading.Lock()
 
@@ -161,19 +164,26 @@ def conv2d(
         if known is not None:
             return known
     num_threads = check_num_threads(num_threads)
-    x, weight, bias = _arrays(x, weight, bias)
+    names, source = selection(backend)
+    (x, weight, bias), (seen_x, seen_weight, seen_bias), (names, _, kinds) = receive(
+        (x, weight, bias), out, names, source
+    )
     problem = Problem.of(
-        x, weight, bias, stride, padding, dilation, groups, padding_mode=padding_mode, fill_value=fill_value, flip=flip,
-        data_format=data_format, weight_format=weight_format, dtype=dtype, algorithm=algorithm,
+        seen_x, seen_weight, seen_bias, stride, padding, dilation, groups, padding_mode=padding_mode,
+        fill_value=fill_value, flip=flip, data_format=data_format, weight_format=weight_format, dtype=dtype,
+        algorithm=algorithm,
     )  # fmt: skip
-    names, _ = selection(backend)
+    if kinds:
+        name, plan = _plan(names, problem, kinds)
+        owned: Array = execute_owned(name, problem, plan, (x, weight, bias), out, num_threads)
+        return owned
     if out is not None:
         check_out(problem, out)
     if 0 in problem.out_shape:
         choose(names, problem)  # an empty result is refused as a full one would be
         return np.empty(problem.out_shape, problem.dtype) if out is None else out
 
-    name, plan = _plan(names, problem)
+    name, plan = _plan(names, problem, kinds)
     y = execute(name, problem, out, (x, weight, bias), lambda y: plan(x, weight, bias, y, num_threads))
     remember = getattr(plan, "remember", None) if by_default else None
     if remember is not None:
@@ -214,10 +224,10 @@ def explain(
     ('cpu', 'backend=')
     """
     num_threads = check_num_threads(num_threads)
-    x, weight, bias = _arrays(x, weight, bias)
-    problem = Problem.of(x, weight, bias, stride, padding, dilation, groups, **options)
     names, source = selection(backend)
-    return Explanation.of(problem, names, source, num_threads)
+    _, (seen_x, seen_weight, seen_bias), choice = receive((x, weight, bias), None, names, source)
+    problem = Problem.of(seen_x, seen_weight, seen_bias, stride, padding, dilation, groups, **options)
+    return Explanation.of(problem, *choice, num_threads)
 
 
 def conv2d_output_shape(
@@ -258,20 +268,16 @@ def conv2d_output_shape(
     return problem.out_shape
 
 
-def _arrays(x: Any, weight: Any, bias: Any) -> tuple[Array, Array, Array | None]:
-    return check_array("x", x), check_array("weight", weight), None if bias is None else check_array("bias", bias)
-
-
-def _plan(names: tuple[str, ...], problem: Problem) -> tuple[str, BackendPlan]:
-    """The plan of a problem from the first backend that takes it. Plans are kept by backend and problem."""
-    for name in names[:1]:
-        plan = _plans.get((name, problem))
-        if plan is not None:
-            return name, plan
-    name, backend = choose(names, problem)
+def _plan(names: tuple[str, ...], problem: Problem, kinds: Kinds | None) -> tuple[str, BackendPlan]:
+    """The plan of a problem from the first backend that takes it. Plans are kept by backend, problem and types."""
+    name = names[0]
+    plan = _plans.get((name, problem, kinds))
+    if plan is not None:
+        return name, plan
+    name, backend = choose(names, problem, kinds)
     plan = backend.plan(problem)
     with _plans_lock:
         while len(_plans) >= PLANS:
             del _plans[next(iter(_plans))]
-        _plans[name, problem] = plan
+        _plans[name, problem, kinds] = plan
     return name, plan

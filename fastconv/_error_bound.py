@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ._api import _arrays, _plan, conv2d
-from ._problem import Problem
+from ._api import _plan, conv2d
+from ._problem import Problem, check_array
 from .backends._selection import selection
 from .backends.reference import pixels_at
 
@@ -69,11 +69,12 @@ def conv2d_error_bound(
     >>> bool((abs(conv2d(x, weight, algorithm="direct") - exact) <= bound).all())
     True
     """
-    x, weight, bias = _arrays(x, weight, bias)
+    x, weight = check_array("x", x), check_array("weight", weight)
+    bias = None if bias is None else check_array("bias", bias)
     problem = Problem.of(x, weight, bias, stride, padding, dilation, groups, **options)
     if problem.compute.kind not in "fc" or 0 in problem.out_shape:
         return np.zeros(problem.out_shape)
-    _, plan = _plan(selection(backend)[0], problem)
+    _, plan = _plan(selection(backend)[0], problem, None)  # of any backend, whatever arrays it takes
     terms = (problem.ic // problem.groups) * problem.kh * problem.kw + 1
     constant, reach = plan.error() if hasattr(plan, "error") else (terms, (0, 0))
     with np.errstate(invalid="ignore", over="ignore"):

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._arguments import show
 from ._errors import BackendResultError
+from ._problem import describe
+from .backends._table import find
+from .backends._types import is_one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +34,8 @@ def execute(
             f"backend {name!r} needs to compute it: {str(error).rstrip('.'):.200}."
         ) from error
     if result is not y:
-        _check_result(name, problem, result)
+        if type(result) is not np.ndarray or result.shape != problem.out_shape or result.dtype != problem.dtype:
+            raise _wrong_result(name, problem, result)
         y[...] = result
     if out is None or y is out:
         return y
@@ -38,10 +43,34 @@ def execute(
     return out
 
 
-def _check_result(name: str, problem: Problem, result: Any) -> None:
-    if type(result) is not np.ndarray or result.shape != problem.out_shape or result.dtype != problem.dtype:
-        got = f"{type(result).__name__} {getattr(result, 'shape', '')} {getattr(result, 'dtype', '')}"
-        raise BackendResultError(
-            f"backend {name!r} returned {got:.200}, "
-            f"not an array of shape {problem.out_shape} and dtype {problem.dtype}."
-        )
+def execute_owned(
+    name: str, problem: Problem, plan: Callable[..., Any], operands: tuple[Any, ...], out: Any, num_threads: int
+) -> Any:
+    """Return what a plan of backend `name` gives for arrays of its own: `out`, or an array of a type that it owns."""
+    if type(out) is np.ndarray:
+        raise TypeError("out must be of the other operands' library where that is not NumPy, got a numpy.ndarray.")
+    if out is not None:
+        shape, dtype = describe("out", out)
+        if shape != problem.out_shape or dtype != problem.dtype:
+            raise ValueError(
+                f"out has shape {show(shape)} and dtype {dtype}, but the result has shape {show(problem.out_shape)} "
+                f"and dtype {problem.dtype}."
+            )
+    result = plan(*operands, out, num_threads)
+    if result is out and out is not None:
+        return out
+    try:
+        right = out is None and describe("result", result) == (problem.out_shape, problem.dtype)
+    except (TypeError, ValueError):
+        right = False
+    if not right or not is_one_of(type(result), find(name).owns):
+        raise _wrong_result(name, problem, result, "of a type it owns" if out is None else "that is out")
+    return result
+
+
+def _wrong_result(name: str, problem: Problem, result: Any, what: str = "") -> BackendResultError:
+    got = f"{type(result).__name__} {getattr(result, 'shape', '')} {getattr(result, 'dtype', '')}"
+    return BackendResultError(
+        f"backend {name!r} returned {got:.200}, not an array {what}{' ' * bool(what)}of shape {problem.out_shape} and "
+        f"dtype {problem.dtype}."
+    )

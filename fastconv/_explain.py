@@ -6,7 +6,8 @@ from typing import Any
 
 from ._errors import BackendError
 from ._problem import Problem
-from .backends import choose, load, specs
+from .backends._table import choose, load, specs
+from .backends._types import Kinds
 
 
 class Explanation:
@@ -37,13 +38,19 @@ class Explanation:
 
     @classmethod
     def of(
-        cls, problem: Problem, names: tuple[str, ...], source: str, num_threads: int, plan: Any = None
+        cls,
+        problem: Problem,
+        names: tuple[str, ...],
+        source: str,
+        kinds: Kinds = (),
+        num_threads: int = 0,
+        plan: Any = None,
     ) -> Explanation:
         """Ask the backends named, and only those, and record every answer; `plan` is the first's, if it is at hand."""
         candidates = dict.fromkeys((*names, *specs()), "not asked for")
         for name in names:
             try:
-                choose((name,), problem)
+                choose((name,), problem, kinds)
             except BackendError as error:
                 candidates[name] = str(error)
                 continue

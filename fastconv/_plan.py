@@ -10,14 +10,18 @@ import numpy as np
 
 from ._arguments import check_num_threads, read_integer, read_pair
 from ._dtypes import read_dtype
-from ._execute import execute
+from ._execute import execute, execute_owned
 from ._explain import Explanation
-from ._problem import Described, Problem, check_array, check_out, check_shape
-from .backends import choose
+from ._problem import Described, Problem, check_out, check_shape
+from ._receive import Choice, receive, receive_named
 from .backends._selection import selection
+from .backends._table import choose
+from .backends._types import Kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .backends import BackendPlan
 
 Array = np.ndarray[Any, Any]
 
@@ -28,9 +32,11 @@ class Ready(NamedTuple):
     """What a plan knows of images of one shape."""
 
     name: str  # of the backend
+    source: str  # of its choice
+    kinds: Kinds
     problem: Problem
     plan: Any  # of the backend, prepared if it can be
-    run: Callable[[Array, Array, int], Array]
+    run: Callable[[Any, Any, int], Any]
 
 
 class Plan:
@@ -43,22 +49,24 @@ class Plan:
     Attributes
     ----------
     weight, bias : numpy.ndarray
-        The plan's own copies, read-only; `bias` is None without one.
+        The plan's own copies, read-only; `bias` is None without one. Arrays that a backend owns are kept as they are.
     options : dict
         The other arguments of `plan_conv2d`.
     """
 
-    def __init__(self, weight: Array, bias: Array | None, options: dict[str, Any], backend: Any) -> None:
-        self.weight = _own(weight)
-        self.bias = None if bias is None else _own(bias)
+    def __init__(self, weight: Any, bias: Any, options: dict[str, Any], names: tuple[str, ...], source: str) -> None:
+        (weight, bias), seen, choice = receive_named({"weight": weight, "bias": bias}, names, source)
+        self.weight = _own(weight) if weight is seen[0] else weight
+        self.bias = _own(bias) if bias is not None and bias is seen[1] else bias
         self.options = options
-        self._names, self._source = selection(backend)
+        self._names, self._source = names, source  # the user's choice for NumPy arrays
+        self._seen, self._choice = seen, choice
         self._ready: dict[tuple[Any, ...], Ready] = {}
         self._shared: dict[Any, Any] = {}  # packed weights, the same for images of many shapes
         self._calls: Any = None  # the backend's own memory of whole calls, if it has one
         self._lock = threading.Lock()
 
-    def __call__(self, x: Any, out: Array | None = None, num_threads: int | None = None) -> Array:
+    def __call__(self, x: Any, out: Array | None = None, num_threads: int | None = None) -> Any:
         """Return the convolution of `x` with the plan's weights.
 
         Parameters
@@ -85,9 +93,12 @@ class Plan:
             if known is not None:
                 return known
         count = check_num_threads(num_threads)
-        x = check_array("x", x)
-        ready = self._prepare(x)
+        operands, seen, choice = receive((x, self.weight, self.bias), out, self._names, self._source)
+        x = operands[0]
+        ready = self._prepare(seen, choice)
         problem = ready.problem
+        if choice[2]:
+            return execute_owned(ready.name, problem, ready.run, (x,), out, count)
         if out is not None:
             check_out(problem, out)
         if 0 in problem.out_shape:
@@ -117,31 +128,39 @@ class Plan:
             As from `fastconv.explain`.
         """
         count = check_num_threads(num_threads)
-        ready = self._prepare(_described(x_shape, self.weight.dtype if x_dtype is None else x_dtype))
-        return Explanation.of(ready.problem, (ready.name,), self._source, count, ready.plan)
+        ready = self._expect(x_shape, x_dtype)
+        return Explanation.of(ready.problem, (ready.name,), ready.source, ready.kinds, count, ready.plan)
 
-    def _prepare(self, x: Array | Described) -> Ready:
-        key = (x.shape, x.dtype)
+    def _expect(self, x_shape: tuple[int, ...], x_dtype: Any) -> Ready:
+        dtype = self._seen[0].dtype if x_dtype is None else read_dtype("x_dtype", x_dtype)
+        return self._prepare((Described(check_shape("x_shape", x_shape).shape, dtype), *self._seen), self._choice)
+
+    def _prepare(self, seen: tuple[Any, Any, Any], choice: Choice) -> Ready:
+        names, source, kinds = choice
+        key = (seen[0].shape, seen[0].dtype, kinds)
         ready = self._ready.get(key)
         if ready is not None:
             return ready
-        problem = Problem.of(x, self.weight, self.bias, **self.options)
-        name, backend = choose(self._names, problem)
+        problem = Problem.of(*seen, **self.options)
+        name, backend = choose(names, problem, kinds)
         plan: Any = backend.plan(problem)
         prepare = getattr(plan, "prepare", None)
         with self._lock:
             if prepare is None:
-                ready = Ready(name, problem, plan, lambda x, y, count: plan(x, self.weight, self.bias, y, count))
+                ready = Ready(name, source, kinds, problem, plan, self._unprepared(plan))
             else:
                 prepared = prepare(self.weight, self.bias, self._shared)
-                ready = Ready(name, problem, prepared, prepared)
+                ready = Ready(name, source, kinds, problem, prepared, prepared)
             while len(self._ready) >= SHAPES:
                 del self._ready[next(iter(self._ready))]
             self._ready[key] = ready
         return ready
 
+    def _unprepared(self, plan: BackendPlan) -> Callable[[Any, Any, int], Any]:
+        return lambda x, y, count: plan(x, self.weight, self.bias, y, count)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.weight, self.bias, self.options, self._names)
+        return _restore, (self.weight, self.bias, self.options, self._names, self._source)
 
     def __str__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
@@ -151,7 +170,7 @@ class Plan:
         if not ready:
             lines.append("no image yet: what computes it is chosen for each shape when it first comes, or by x_shape=")
         for one in ready:
-            lines += ["", str(Explanation.of(one.problem, (one.name,), self._source, 0, one.plan))]
+            lines += ["", str(Explanation.of(one.problem, (one.name,), one.source, one.kinds, 0, one.plan))]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -217,18 +236,18 @@ dtype, algorithm, backend
     >>> bool((plan(x) == conv2d(x, weight, padding=1)).all())
     True
     """
-    weight = check_array("weight", weight)
-    bias = None if bias is None else check_array("bias", bias)
     options = {
         "stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "padding_mode": padding_mode,
         "fill_value": fill_value, "flip": flip, "data_format": data_format, "weight_format": weight_format,
         "dtype": dtype, "algorithm": algorithm,
     }  # fmt: skip
-    problem = Problem.of(_smallest_image(weight, options), weight, bias, **options)
-    plan = Plan(weight, bias, {name: _frozen(value) for name, value in options.items()}, backend)
-    choose(plan._names, problem)
+    names, source = selection(backend)
+    _, seen, choice = receive_named({"weight": weight, "bias": bias}, names, source)
+    problem = Problem.of(_smallest_image(seen[0], options), *seen, **options)
+    choose(choice[0], problem, choice[2])
+    plan = Plan(weight, bias, {name: _frozen(value) for name, value in options.items()}, names, source)
     if x_shape is not None:
-        plan._prepare(_described(x_shape, weight.dtype if x_dtype is None else x_dtype))
+        plan._expect(x_shape, x_dtype)
     return plan
 
 
@@ -251,16 +270,12 @@ def _frozen(value: Any) -> Any:
     return operator.index(value) if is_integer else value
 
 
-def _described(shape: object, dtype: Any) -> Described:
-    return Described(check_shape("x_shape", shape).shape, read_dtype("x_dtype", dtype))
-
-
-def _smallest_image(weight: Array, options: dict[str, Any]) -> Described:
+def _smallest_image(weight: Array | Described, options: dict[str, Any]) -> Described:
     """An image that goes with the weights, if any does: what is wrong with them is found without a real one."""
     letters = options["data_format"] if isinstance(options["data_format"], str) else "NCHW"
     named = options["weight_format"]
     axes = named if isinstance(named, str) else "OIHW" if letters.find("C") < letters.find("H") else "HWIO"
-    if weight.ndim == 2:
+    if len(weight.shape) == 2:
         letters = axes = "HW"
     sizes = dict(zip(axes.upper(), weight.shape, strict=False))
     dh, dw = read_pair("dilation", options["dilation"], 1)
@@ -274,5 +289,5 @@ def _smallest_image(weight: Array, options: dict[str, Any]) -> Described:
     return Described(shape, weight.dtype)
 
 
-def _restore(weight: Array, bias: Array | None, options: dict[str, Any], names: tuple[str, ...]) -> Plan:
-    return Plan(weight, bias, options, names)
+def _restore(weight: Any, bias: Any, options: dict[str, Any], names: tuple[str, ...], source: str) -> Plan:
+    return Plan(weight, bias, options, names, source)

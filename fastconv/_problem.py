@@ -28,7 +28,7 @@ from ._arguments import (
     read_pair,
     show,
 )
-from ._dtypes import choose_dtypes, native
+from ._dtypes import choose_dtypes, native, read_dtype
 
 
 class Problem(NamedTuple):
@@ -71,6 +71,11 @@ class Problem(NamedTuple):
     algorithm: str
 
     @property
+    def operator(self) -> str:
+        """What is to be computed; another operator's problems say another."""
+        return "conv2d"
+
+    @property
     def out_shape(self) -> tuple[int, ...]:
         """Shape of the result, in the order of `x_axes`."""
         sizes = {"N": self.n, "C": self.oc, "H": self.oh, "W": self.ow}
@@ -95,7 +100,7 @@ class Problem(NamedTuple):
         cls,
         x: np.ndarray[Any, Any] | Described,
         weight: np.ndarray[Any, Any] | Described,
-        bias: np.ndarray[Any, Any] | None = None,
+        bias: np.ndarray[Any, Any] | Described | None = None,
         stride: object = 1,
         padding: object = 0,
         dilation: object = 1,
@@ -196,7 +201,7 @@ def check_array(name: str, value: object) -> np.ndarray[Any, Any]:
 
 
 class Described(NamedTuple):
-    """A float32 array that is its shape alone, for questions that need no data."""
+    """An array that is its shape and dtype alone, for questions that need no data."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any] = np.dtype(np.float32)
@@ -210,6 +215,12 @@ def check_shape(name: str, shape: object) -> Described:
     if len(sizes) > 64:
         raise ValueError(f"{name} must have 4 sizes, 3 or 2, got {show(shape)}.")
     return Described(tuple(read_integer(f"each size in {name}", size, 0) for size in sizes))
+
+
+def describe(name: str, array: Any) -> Described:
+    """Return the shape and dtype of an array that is not NumPy's, without touching its data."""
+    shape = check_shape(f"{name}.shape", getattr(array, "shape", None)).shape
+    return Described(shape, read_dtype(f"{name}.dtype", getattr(array, "dtype", None)))
 
 
 def check_out(problem: Problem, out: object) -> np.ndarray[Any, Any]:

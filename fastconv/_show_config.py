@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _config
 from ._version import __version__
-from .backends import backends, load
+from .backends._table import backends, load
 
 
 def show_config() -> dict[str, Any]:

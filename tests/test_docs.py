@@ -17,8 +17,8 @@ MODULES = [
     "_plan",
     "_problem",
     "_show_config",
-    "backends",
     "backends._selection",
+    "backends._table",
     "filters",
     "testing._calls",
 ]

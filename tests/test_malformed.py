@@ -868,7 +868,7 @@ def test_failures_leave_nothing_behind():
 @pytest.mark.parametrize("entry", [conv2d, explain])
 def test_a_backend_that_fails_keeps_nothing_of_the_calls(entry, monkeypatch):
     # R14: the failure is remembered, the frames of those who met it, with their arrays, are not.
-    table = sys.modules["fastconv.backends"]
+    table = sys.modules["fastconv.backends._table"]
     spec = fastconv.BackendSpec("broken", "fastconv.no_such_module:Backend")
     monkeypatch.setitem(table._registered, "broken", spec)
     monkeypatch.setattr(table, "_loaded", {})

@@ -15,7 +15,7 @@ import pytest
 import fastconv
 from fastconv import _api, _kernels, conv2d
 from fastconv._cpus import cgroup_quota
-from fastconv.backends import load
+from fastconv.backends._table import load
 
 openmp = pytest.mark.skipif(not _kernels.OPENMP, reason="this build has no OpenMP: every call is serial")
 

@@ -3,55 +3,50 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from .. import _config
+from .._arguments import kind_of
 from .._errors import (
+    BackendError,
     BackendLoadError,
-    BackendNotFoundError,
     BackendUnavailableError,
     BackendVersionError,
     ConfigError,
 )
-from . import API, Backend, BackendSpec, specs
+from . import API, Backend, BackendSpec
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "fastconv.backends"
-
-
-def find(name: str) -> BackendSpec:
-    """Return the spec of that name, without a scan where none is needed; say what there is if there is none."""
-    if name in _config.get("FASTCONV_DISABLE_BACKENDS"):
-        raise BackendUnavailableError(f"backend {name!r} is disabled by FASTCONV_DISABLE_BACKENDS.")
-    known = specs(scan=False)
-    if name not in known:
-        known = specs()
-    if name in known:
-        return known[name]
-    import difflib
-
-    close = difflib.get_close_matches(name[:60], known, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise BackendNotFoundError(f"no backend {name[:60]!r} is installed; there are {', '.join(known)}.{hint}")
+RESERVED = ("auto", "none", "default")  # words that `backend=` may mean something by one day
 
 
 def make(spec: BackendSpec) -> Backend:
     """Import, instantiate and probe the implementation of a spec; raise what is wrong with it."""
     origin = f"backend {spec.name!r}" + (f" (from {spec.distribution})" if spec.distribution else "")
     if spec.api != API:
-        raise BackendVersionError(f"{origin} speaks version {spec.api} of the protocol, and this fastconv {API}.")
+        older = "fastconv" if spec.api > API else "the plugin"
+        raise BackendVersionError(
+            f"{origin} speaks version {spec.api} of the protocol, and this fastconv {API}; upgrade {older}."
+        )
     try:
         backend = _implementation(spec)()
         missing = [name for name in ("algorithms", "probe", "reject", "plan") if not hasattr(backend, name)]
         reason = None if missing else backend.probe()
-    except ConfigError:
-        raise  # the user's setting is wrong, not the backend
+    except (ConfigError, BackendError):
+        raise  # the user's setting is wrong, not the backend; or it says itself, in fastconv's terms, what is
     except (Exception, SystemExit) as error:
         hint = f"; {spec.hint}" if spec.hint else ""
         raise BackendLoadError(f"{origin} can't be loaded: {type(error).__name__}: {error!s:.200}{hint}.") from error
     if missing:
         raise BackendLoadError(f"{origin} is not a backend: it has no {', '.join(missing)}.")
     if reason is not None:
-        raise BackendUnavailableError(f"{origin} can't be used here: {reason}.")
+        hint = f"; {spec.hint}" if spec.hint else ""
+        raise BackendUnavailableError(f"{origin} can't be used here: {reason!s:.300}{hint}.")
     return backend
 
 
@@ -63,39 +58,94 @@ def _implementation(spec: BackendSpec) -> Callable[[], Backend]:
     return found
 
 
+def check_spec(spec: object) -> BackendSpec:
+    """Return a spec that is well formed, or say what is wrong with it."""
+    if not isinstance(spec, BackendSpec):
+        raise TypeError(f"spec must be a fastconv.BackendSpec, got {kind_of(spec)}.")
+    name: object = spec.name
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"a backend's name must be lower-case letters, digits and underscores, got {name!r:.60}.")
+    if name in RESERVED:
+        raise ValueError(f"the name {name!r} is reserved; choose another.")
+    if type(spec.api) is not int or not isinstance(spec.hint, str):
+        raise ValueError(f"api of backend {name!r} must be an int and hint a string.")
+    for field in ("owns", "accepts", "operators"):
+        values: object = getattr(spec, field)
+        if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
+            raise ValueError(f"{field} of backend {name!r} must be a tuple of strings, got {values!r:.60}.")
+    for kind in spec.owns + spec.accepts:
+        if not re.fullmatch(r"\w+(\.\w+)*:\w+", kind):
+            raise ValueError(f"an array type must be 'module:Class', got {kind!r:.60} for backend {name!r}.")
+    for kind in spec.owns:
+        if re.match(r"(numpy|builtins)\b", kind):
+            raise ValueError(f"backend {name!r} can't own {kind!r:.60}: NumPy's arrays go where the user says.")
+    return spec
+
+
 def installed(built_in: set[str]) -> dict[str, BackendSpec]:
     """Return the specs of all installed plugins by name. Imports their light modules, and no implementation.
 
-    A spec that can't be had becomes one that says why when it is used. Built-in names can't be taken.
+    A spec that can't be had becomes one that says why when it is used; so does one that takes a built-in name, and one
+    that distributions publish differently. What is disabled is not imported.
     """
-    import importlib.metadata  # 20 to 60 ms, for those who ask for plugins
-
+    points: dict[str, dict[str, tuple[str, EntryPoint]]] = {}
     found: dict[str, BackendSpec] = {}
-    try:
-        points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: (point.name, point.value))
-    except Exception:  # one malformed distribution must not hide the built-in backends
-        return found
+    for origin, point in _entry_points(found):
+        points.setdefault(point.name, {}).setdefault(point.value, (origin, point))  # equal values are one
     disabled = _config.get("FASTCONV_DISABLE_BACKENDS")
-    for point in points:
-        origin = point.dist.name if point.dist else "?"
-        if point.name in disabled or point.name in built_in:
-            continue
-        try:
-            spec = point.load()
-            if not isinstance(spec, BackendSpec) or spec.name != point.name:
-                raise TypeError(f"{point.value} is not a fastconv.BackendSpec named {point.name!r}")
-            spec = spec._replace(distribution=origin)
-        except (Exception, SystemExit) as error:
-            spec = BackendSpec(point.name, _broken(error), distribution=origin)
-        if point.name in found and found[point.name].implementation != spec.implementation:
-            both = f"{found[point.name].distribution} and {origin}"
-            spec = BackendSpec(point.name, _broken(RuntimeError(f"{both} both publish that name")), distribution=both)
-        found[point.name] = spec
+    for name, values in sorted(points.items()):
+        if name in disabled:
+            found[name] = _broken(name, values, RuntimeError("it is disabled"))
+        elif name in built_in:
+            found[f"{name}@{_origins(values)}"] = _broken(name, values, ValueError("that name is fastconv's own"))
+        else:
+            rows = [_spec(name, value, *row) for value, row in values.items()]
+            same = all(row._replace(distribution=rows[0].distribution) == rows[0] for row in rows)
+            both = ValueError(f"{_origins(values)} both publish that name; uninstall one of them")
+            found[name] = rows[0] if same else _broken(name, values, both)
     return found
 
 
-def _broken(error: BaseException) -> Callable[[], Backend]:
+def _entry_points(found: dict[str, BackendSpec]) -> list[tuple[str, EntryPoint]]:
+    """Every entry point of the group and its distribution's name. What can't be read goes to `found` as broken."""
+    import importlib.metadata  # 20 to 60 ms, for those who ask for plugins
+
+    points: list[tuple[str, EntryPoint]] = []
+    seen: set[str] = set()
+    for distribution in importlib.metadata.distributions():
+        origin = "?"
+        try:
+            # The text decides, before anything is parsed: it is a hundred distributions for one plugin.
+            if GROUP not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            origin = str(distribution.metadata["Name"])
+            key = re.sub(r"[-_.]+", "-", origin).lower()
+            if key not in seen:  # a project further down the path is not what Python would import
+                seen.add(key)
+                points += [(origin, point) for point in distribution.entry_points if point.group == GROUP]
+        except Exception as error:  # one malformed distribution hides nothing else
+            found[f"?@{origin}"] = _broken("?", {"": (origin, None)}, error)
+    return points
+
+
+def _spec(name: str, value: str, origin: str, point: EntryPoint) -> BackendSpec:
+    try:
+        spec = point.load()
+        if not isinstance(spec, BackendSpec) or spec.name != name:
+            raise TypeError(f"{value} is not a fastconv.BackendSpec named {name!r}")
+        return check_spec(spec)._replace(distribution=origin)
+    except (Exception, SystemExit) as error:
+        return _broken(name, {value: (origin, point)}, error)
+
+
+def _broken(name: str, values: Mapping[str, tuple[str, EntryPoint | None]], error: BaseException) -> BackendSpec:
+    """A spec whose implementation is the reason why there is none."""
+
     def implementation() -> Backend:
         raise error
 
-    return implementation
+    return BackendSpec(name, implementation, distribution=_origins(values))
+
+
+def _origins(values: Mapping[str, tuple[str, EntryPoint | None]]) -> str:
+    return " and ".join(dict.fromkeys(origin for origin, _ in values.values()))

@@ -1,0 +1,172 @@
+"""The table at work: every spec by name, each loaded once and late, and the first of those asked for that can."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from .. import _config
+from .._errors import BackendError, BackendNotFoundError, BackendUnavailableError, BackendUnsupportedError
+from .._problem import Problem
+from . import BUILT_IN, Backend, BackendSpec
+from ._types import Kinds, refuse_types
+
+PATIENCE = 10.0  # seconds that `backends` waits for one plugin to load and probe
+
+_registered: dict[str, BackendSpec] = {}
+_installed: dict[str, BackendSpec] | None = None  # from entry points, once scanned
+_loaded: dict[str, Backend | BackendError] = {}
+_locks: dict[str, threading.RLock] = {}  # one a name: a slow backend keeps those waiting who asked for it, alone
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_locks.clear)  # their holders are not in the child
+
+
+def choose(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -> tuple[str, Backend]:
+    """Return the first of the named backends that can compute the problem, and its name; raise its reason if none.
+
+    `kinds` are the operands' types, as `_types.route` gives them; None for a question that is not about arrays.
+    """
+    refusals: list[BackendError] = []
+    for name in names:
+        try:
+            spec = find(name)
+            refuse_types(spec, kinds)
+            if problem.operator not in spec.operators:
+                has = ", ".join(spec.operators)
+                raise BackendUnsupportedError(f"backend {name!r} has no {problem.operator}; it has {has}.")
+            backend = load(name)
+            _refuse_algorithm(name, backend, problem, strict=len(names) == 1)
+            reason = backend.reject(problem)
+            if reason is None:
+                return name, backend
+            way_on = "backend='reference' can" if problem.algorithm == "auto" else "algorithm='auto' finds one that can"
+            way_on = "convert the arrays for another backend" if kinds else way_on
+            raise BackendUnsupportedError(f"backend {name!r} can't compute this problem: {reason}; {way_on}.")
+        except BackendError as error:
+            refusals.append(error)
+    if len(refusals) == 1:
+        raise refusals[0]
+    share = 440 // len(refusals) - 3
+    reasons = " | ".join(f"{error!s:.{share}}".rstrip(".") for error in refusals)
+    raise BackendUnsupportedError(f"none of the backends asked for can compute this: {reasons}.")
+
+
+def _refuse_algorithm(name: str, backend: Backend, problem: Problem, strict: bool) -> None:
+    """Raise if the backend has no such algorithm: the argument is wrong if it was meant for this backend alone."""
+    if problem.algorithm in backend.algorithms:
+        return
+    known = ", ".join(backend.algorithms)
+    message = f"algorithm must be one of {known} with backend {name!r}, got {problem.algorithm[:60]!r}."
+    raise ValueError(message) if strict else BackendUnsupportedError(message)
+
+
+def find(name: str) -> BackendSpec:
+    """Return the spec of that name, without a scan where none is needed; say what there is if there is none."""
+    if name in _config.get("FASTCONV_DISABLE_BACKENDS"):
+        raise BackendUnavailableError(f"backend {name!r} is disabled by FASTCONV_DISABLE_BACKENDS.")
+    known = specs(scan=False)
+    if name not in known:
+        known = specs()
+    if name in known:
+        return known[name]
+    import difflib
+
+    close = difflib.get_close_matches(name[:60], known, 1)
+    hint = f"Did you mean {close[0]!r}?" if close else "A plugin's distribution has to be installed first."
+    raise BackendNotFoundError(f"no backend {name[:60]!r} is installed; there are {', '.join(known):.300}. {hint}")
+
+
+def load(name: str) -> Backend:
+    """Return the implementation of that name, imported and probed on its first use; its failure is remembered."""
+    found = _loaded.get(name)
+    if found is None:
+        from ._loading import make
+
+        spec = find(name)
+        with _locks.setdefault(name, threading.RLock()):
+            if name not in _loaded:
+                try:
+                    _loaded[name] = make(spec)
+                except BackendError as error:
+                    # Kept as a new object: the one raised would keep the frames that it met, and their arrays.
+                    _loaded[name] = type(error)(*error.args)
+                    raise
+        found = _loaded[name]
+    if isinstance(found, BackendError):
+        raise type(found)(*found.args)
+    return found
+
+
+def specs(scan: bool = True) -> dict[str, BackendSpec]:
+    """Return every spec by name: built in, registered and, once entry points have been scanned, installed."""
+    global _installed
+    if _installed is None and scan:
+        from ._loading import installed
+
+        _installed = installed({spec.name for spec in BUILT_IN})
+    return {spec.name: spec for spec in BUILT_IN} | (_installed or {}) | _registered
+
+
+def backends() -> dict[str, str]:
+    """Return every backend that is built in, registered or installed, with "usable" or why it can't be used.
+
+    Loads and probes each of them; a broken one breaks nothing but its own line, and a slow one is left after ten
+    seconds.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.backends()["cpu"]
+    'usable'
+    """
+    return {name: _verdict(name) for name in specs()}
+
+
+def _verdict(name: str) -> str:
+    answer = [f"backend {name!r} did not answer within {PATIENCE:.0f} seconds; it is still loading."]
+
+    def ask() -> None:
+        try:
+            load(name)
+            answer[0] = "usable"
+        except Exception as error:
+            answer[0] = str(error)
+
+    if name in _loaded or name in {spec.name for spec in BUILT_IN}:
+        ask()
+    else:
+        thread = threading.Thread(target=ask, daemon=True, name=f"fastconv probe of {name}")
+        thread.start()
+        thread.join(PATIENCE)
+    return answer[0]
+
+
+def register_backend(spec: BackendSpec) -> None:
+    """Add a backend to the table of this process, as an installed plugin's entry point does.
+
+    Parameters
+    ----------
+    spec : BackendSpec
+        Its name must be new; registering an equal spec again does nothing.
+
+    Raises
+    ------
+    ValueError
+        The name is not well formed, or is that of another backend; or an array type is not "module:Class".
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> from fastconv.backends.reference import ReferenceBackend
+    >>> fastconv.register_backend(fastconv.BackendSpec("mine", ReferenceBackend))
+    >>> fastconv.conv2d([[1, 2]], [[3]], backend="mine")
+    array([[3, 6]])
+    """
+    from ._loading import check_spec
+
+    check_spec(spec)
+    other = {row.name: row for row in BUILT_IN}.get(spec.name) or _registered.get(spec.name)
+    if other is not None and other != spec:
+        raise ValueError(f"there already is a backend {spec.name!r} ({other.implementation}); choose another name.")
+    _registered[spec.name] = spec
