@@ -18,7 +18,7 @@ from ._errors import (
     BackendVersionError,
     ConfigError,
 )
-from ._explain import Explanation
+from ._explain import Explanation, trace
 from ._plan import Plan, plan_conv2d
 from ._problem import Problem
 from ._show_config import show_config
@@ -54,5 +54,6 @@ __all__ = [
     "register_backend",
     "set_default_backend",
     "show_config",
+    "trace",
     "use_backend",
 ]

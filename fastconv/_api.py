@@ -9,12 +9,13 @@ import numpy as np
 
 from ._arguments import check_num_threads
 from ._execute import execute, execute_owned
-from ._explain import Explanation
+from ._explain import Explanation, record
 from ._problem import Problem, check_out, check_shape
 from ._receive import receive
 from .backends import BackendPlan
-from .backends._selection import is_default, selection
+from .backends._selection import is_default, selection, traces
 from .backends._table import choose
+from .backends._table import plan as make_plan
 from .backends._types import Kinds
 
 Array = np.ndarray[Any, Any]
@@ -165,7 +166,7 @@ def conv2d(
             return known
     num_threads = check_num_threads(num_threads)
     names, source = selection(backend)
-    (x, weight, bias), (seen_x, seen_weight, seen_bias), (names, _, kinds) = receive(
+    (x, weight, bias), (seen_x, seen_weight, seen_bias), (names, source, kinds) = receive(
         (x, weight, bias), out, names, source
     )
     problem = Problem.of(
@@ -175,19 +176,20 @@ def conv2d(
     )  # fmt: skip
     if kinds:
         name, plan = _plan(names, problem, kinds)
-        owned: Array = execute_owned(name, problem, plan, (x, weight, bias), out, num_threads)
-        return owned
-    if out is not None:
-        check_out(problem, out)
-    if 0 in problem.out_shape:
-        choose(names, problem)  # an empty result is refused as a full one would be
-        return np.empty(problem.out_shape, problem.dtype) if out is None else out
-
-    name, plan = _plan(names, problem, kinds)
-    y = execute(name, problem, out, (x, weight, bias), lambda y: plan(x, weight, bias, y, num_threads))
-    remember = getattr(plan, "remember", None) if by_default else None
-    if remember is not None:
-        _calls = remember(arguments)
+        y: Array = execute_owned(name, problem, plan, (x, weight, bias), out, num_threads)
+    elif 0 in problem.out_shape:
+        plan = None
+        y = _empty(names, problem, out)
+    else:
+        if out is not None:
+            check_out(problem, out)
+        name, plan = _plan(names, problem, kinds)
+        y = execute(name, problem, plan, (x, weight, bias), out, num_threads)
+        remember = getattr(plan, "remember", None) if by_default else None
+        if remember is not None:
+            _calls = remember(arguments)
+    if not by_default and traces():
+        record(problem, names, source, kinds, num_threads, plan)
     return y
 
 
@@ -268,14 +270,21 @@ def conv2d_output_shape(
     return problem.out_shape
 
 
+def _empty(names: tuple[str, ...], problem: Problem, out: Array | None) -> Array:
+    """The result without elements, which no plan is asked for, refused as a full one would be."""
+    if out is not None:
+        check_out(problem, out)
+    choose(names, problem)
+    return np.empty(problem.out_shape, problem.dtype) if out is None else out
+
+
 def _plan(names: tuple[str, ...], problem: Problem, kinds: Kinds | None) -> tuple[str, BackendPlan]:
     """The plan of a problem from the first backend that takes it. Plans are kept by backend, problem and types."""
     name = names[0]
     plan = _plans.get((name, problem, kinds))
     if plan is not None:
         return name, plan
-    name, backend = choose(names, problem, kinds)
-    plan = backend.plan(problem)
+    name, plan = make_plan(names, problem, kinds)
     with _plans_lock:
         while len(_plans) >= PLANS:
             del _plans[next(iter(_plans))]

@@ -63,3 +63,8 @@ def choose_isa(cap: str) -> str:
             f"this machine has {', '.join(here)}."
         )
     return cap
+
+
+def isa_source(isa: str, cap: str) -> str:
+    """Return why an instruction set is used, where `cap` is what FASTCONV_ISA says."""
+    return {choose_isa(""): "the best that runs here", cap: "FASTCONV_ISA"}.get(isa, "the backend itself")

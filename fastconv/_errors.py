@@ -32,4 +32,4 @@ class BackendUnsupportedError(BackendError, NotImplementedError):
 
 
 class BackendResultError(BackendError):
-    """A backend returned something other than the result that was asked for."""
+    """A backend broke its contract: it returned something other than what was asked for, or did what it must not."""

@@ -9,6 +9,7 @@ import numpy as np
 from ._arguments import show
 from ._errors import BackendResultError
 from ._problem import describe
+from .backends import BUILT_IN
 from .backends._table import find
 from .backends._types import is_one_of
 
@@ -19,20 +20,31 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+TRUSTED = frozenset(spec.name for spec in BUILT_IN)
+
 
 def execute(
-    name: str, problem: Problem, out: Array | None, operands: tuple[Array | None, ...], run: Callable[[Array], Array]
+    name: str,
+    problem: Problem,
+    plan: Callable[..., Any],
+    operands: tuple[Array | None, ...],
+    out: Array | None,
+    num_threads: int,
 ) -> Array:
-    """Return the result that `run` of backend `name` writes into the array it is given: `out`, or a new one."""
+    """Return the result that a plan of backend `name` writes into the array it is given: `out`, or a new one."""
     overlaps = out is not None and any(np.may_share_memory(out, array) for array in operands if array is not None)
+    if name not in TRUSTED:
+        operands = tuple(None if array is None else _read_only(array) for array in operands)
     try:
         y = np.empty(problem.out_shape, problem.dtype) if out is None or overlaps else out
-        result = run(y)
+        result = plan(*operands, y, num_threads)
     except MemoryError as error:
         raise MemoryError(
             f"there is no memory for a result of shape {problem.out_shape} and dtype {problem.dtype}, or for what "
             f"backend {name!r} needs to compute it: {str(error).rstrip('.'):.200}."
         ) from error
+    except SystemExit as error:
+        raise BackendResultError(f"backend {name!r} tried to end the process instead of computing.") from error
     if result is not y:
         if type(result) is not np.ndarray or result.shape != problem.out_shape or result.dtype != problem.dtype:
             raise _wrong_result(name, problem, result)
@@ -66,6 +78,13 @@ def execute_owned(
     if not right or not is_one_of(type(result), find(name).owns):
         raise _wrong_result(name, problem, result, "of a type it owns" if out is None else "that is out")
     return result
+
+
+def _read_only(array: Array) -> Array:
+    """A view that a plugin can't write through by mistake."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _wrong_result(name: str, problem: Problem, result: Any, what: str = "") -> BackendResultError:

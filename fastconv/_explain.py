@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from ._errors import BackendError
 from ._problem import Problem
-from .backends._table import choose, load, specs
+from .backends._selection import trace_into, traces
+from .backends._table import choose, is_loaded, load, specs
 from .backends._types import Kinds
 
 
 class Explanation:
-    """What a call would do. Made by `explain`.
+    """What a call would do, or did. Made by `explain`, and by `trace` for each call.
 
     Attributes
     ----------
     problem : Problem
         The call in numbers.
     backend : str or None
-        The backend that would compute it; None if none can.
+        The backend that computes it; None if none can.
     source : str
-        Where the choice of backend comes from: an argument, a scope, the process, the environment or the default.
+        Where the choice of backend comes from: an argument, a scope, the process, the environment, an array's type or
+        the default.
     candidates : dict of str to str
-        For each backend known, "chosen", "not asked for", or why it can't.
+        For each backend known, "chosen", "not needed", "not asked for", or why it can't.
     details : dict
-        What the backend's plan says of itself, such as algorithm, instruction set and threads.
+        What the backend's plan says of itself, such as algorithm, instruction set and threads, and where each comes
+        from.
     """
 
     def __init__(
@@ -45,20 +50,32 @@ class Explanation:
         kinds: Kinds = (),
         num_threads: int = 0,
         plan: Any = None,
+        scan: bool = True,
     ) -> Explanation:
-        """Ask the backends named, and only those, and record every answer; `plan` is the first's, if it is at hand."""
-        candidates = dict.fromkeys((*names, *specs()), "not asked for")
-        for name in names:
-            try:
-                choose((name,), problem, kinds)
-            except BackendError as error:
-                candidates[name] = str(error)
-                continue
-            candidates[name] = "chosen"
-            plan = load(name).plan(problem) if plan is None else plan
+        """Ask the backends named, and record every answer; `plan` is that of the first that can, if it is at hand.
+
+        Others are asked if they are loaded already. `scan` looks for installed ones.
+        """
+        candidates = dict.fromkeys((*names, *specs(scan)), "not asked for")
+        chosen = None
+        for name in candidates:
+            if chosen is not None and name in names:
+                candidates[name] = "not needed"
+            elif name in names:
+                try:
+                    choose((name,), problem, kinds)
+                except BackendError as error:
+                    candidates[name] = str(error)
+                else:
+                    chosen = name
+                    candidates[name] = "chosen" + _cost(name, problem)
+            elif is_loaded(name):
+                candidates[name] = f"not asked for; {_answer(name, problem, kinds)}"
+        details: dict[str, Any] = {}
+        if chosen is not None and 0 not in problem.out_shape:
+            plan = load(chosen).plan(problem) if plan is None else plan
             details = plan.explain(num_threads) if hasattr(plan, "explain") else {}
-            return cls(problem, name, source, candidates, details)
-        return cls(problem, None, source, candidates, {})
+        return cls(problem, chosen, source, candidates, details)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as plain data."""
@@ -67,6 +84,7 @@ class Explanation:
             for name, value in self.problem._asdict().items()
         }
         return {
+            "operator": self.problem.operator,
             "problem": problem | {"macs": self.problem.macs},
             "backend": self.backend,
             "source": self.source,
@@ -77,17 +95,70 @@ class Explanation:
     def __str__(self) -> str:
         p = self.problem
         lines = [
-            f"conv2d {p.n}x{p.ic}x{p.ih}x{p.iw} * {p.oc}x{p.ic // p.groups}x{p.kh}x{p.kw} -> {p.n}x{p.oc}x{p.oh}x{p.ow}"
-            f" ({p.dtype}, computed in {p.compute}, {p.macs:.3g} multiply-adds)",
+            f"{p.operator} {p.n}x{p.ic}x{p.ih}x{p.iw} * {p.oc}x{p.ic // p.groups}x{p.kh}x{p.kw} -> "
+            f"{p.n}x{p.oc}x{p.oh}x{p.ow} ({p.dtype}, computed in {p.compute}, {p.macs:.3g} multiply-adds)",
             f"backend: {self.backend or 'none can'} (from {self.source})",
             *(f"  {name}: {verdict}" for name, verdict in self.candidates.items()),
         ]
         for key, value in self.details.items():
             if isinstance(value, dict):
                 lines += [f"{key}:", *(f"  {name}: {verdict}" for name, verdict in value.items())]
-            else:
-                lines.append(f"{key}: {value}")
+            elif key.removesuffix("_from") not in self.details or not key.endswith("_from"):
+                source = self.details.get(f"{key}_from")
+                lines.append(f"{key}: {value}" + (f" (from {source})" if source else ""))
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"<Explanation: backend {self.backend}, from {self.source}>"
+
+
+def _answer(name: str, problem: Problem, kinds: Kinds) -> str:
+    try:
+        choose((name,), problem, kinds)
+    except Exception as error:  # whatever is wrong with a backend that nobody asked for
+        return str(error)
+    return "it could" + _cost(name, problem)
+
+
+def _cost(name: str, problem: Problem) -> str:
+    try:
+        backend: Any = load(name)
+        return f" (about {float(backend.cost(problem)):.2g} s)"
+    except Exception:  # it has no `cost`, or none for this
+        return ""
+
+
+@contextlib.contextmanager
+def trace() -> Iterator[list[Explanation]]:
+    """Collect, for each call inside a `with` block, which backend computed it, how, and why not the others.
+
+    Yields
+    ------
+    list of Explanation
+        Grows by one for each call of `conv2d`, or of a plan, that has returned.
+
+    Notes
+    -----
+    As the choice of `use_backend`, this holds for this thread or asynchronous task alone. Calls inside take the long
+    way past the memory of earlier calls, which costs microseconds and changes no result.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> with fastconv.trace() as calls:
+    ...     y = fastconv.conv2d(np.ones((8, 8)), np.ones((3, 3)))
+    >>> calls[0].backend, calls[0].details["algorithm"]
+    ('cpu', 'direct')
+    """
+    records: list[Explanation] = []
+    with trace_into(records):
+        yield records
+
+
+def record(
+    problem: Problem, names: tuple[str, ...], source: str, kinds: Kinds, num_threads: int, plan: Any = None
+) -> None:
+    """Tell those who trace of a call that was computed."""
+    explanation = Explanation.of(problem, names, source, kinds, num_threads, plan, scan=False)
+    for records in traces():
+        records.append(explanation)

@@ -11,11 +11,12 @@ import numpy as np
 from ._arguments import check_num_threads, read_integer, read_pair
 from ._dtypes import read_dtype
 from ._execute import execute, execute_owned
-from ._explain import Explanation
+from ._explain import Explanation, record
 from ._problem import Described, Problem, check_out, check_shape
 from ._receive import Choice, receive, receive_named
-from .backends._selection import selection
+from .backends._selection import selection, traces
 from .backends._table import choose
+from .backends._table import plan as make_plan
 from .backends._types import Kinds
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Plan:
         ValueError, TypeError, MemoryError, BackendError
             As `conv2d`.
         """
-        if out is None and self._calls is not None:
+        if out is None and self._calls is not None and not traces():
             known: Array | None = self._calls.run(x, num_threads)
             if known is not None:
                 return known
@@ -97,17 +98,22 @@ class Plan:
         x = operands[0]
         ready = self._prepare(seen, choice)
         problem = ready.problem
+        y: Any
         if choice[2]:
-            return execute_owned(ready.name, problem, ready.run, (x,), out, count)
-        if out is not None:
-            check_out(problem, out)
-        if 0 in problem.out_shape:
-            return np.empty(problem.out_shape, problem.dtype) if out is None else out
-        y = execute(ready.name, problem, out, (x,), lambda y: ready.run(x, y, count))
-        remember = getattr(ready.plan, "remember_image", None)
-        if remember is not None:
-            with self._lock:
-                self._calls = remember(self._calls, x)
+            y = execute_owned(ready.name, problem, ready.run, (x,), out, count)
+        else:
+            if out is not None:
+                check_out(problem, out)
+            if 0 in problem.out_shape:
+                y = np.empty(problem.out_shape, problem.dtype) if out is None else out
+            else:
+                y = execute(ready.name, problem, ready.run, (x,), out, count)
+                remember = getattr(ready.plan, "remember_image", None)
+                if remember is not None:
+                    with self._lock:
+                        self._calls = remember(self._calls, x)
+        if traces():
+            record(problem, choice[0], choice[1], choice[2], count, ready.plan)
         return y
 
     def explain(self, x_shape: tuple[int, ...], x_dtype: Any = None, num_threads: int | None = None) -> Explanation:
@@ -142,8 +148,7 @@ class Plan:
         if ready is not None:
             return ready
         problem = Problem.of(*seen, **self.options)
-        name, backend = choose(names, problem, kinds)
-        plan: Any = backend.plan(problem)
+        name, plan = make_plan(names, problem, kinds)
         prepare = getattr(plan, "prepare", None)
         with self._lock:
             if prepare is None:

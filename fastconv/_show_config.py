@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from . import _config
+from ._errors import BackendUnavailableError
 from ._version import __version__
-from .backends._table import backends, load
+from .backends import BackendSpec
+from .backends._selection import selection
+from .backends._table import backends, load, specs
 
 
 def show_config() -> dict[str, Any]:
@@ -27,10 +30,14 @@ def show_config() -> dict[str, Any]:
     >>> fastconv.show_config()["fastconv"] == fastconv.__version__
     True
     """
-    isa = getattr(load("cpu"), "isa", "")  # says what is wrong where the extension is not compiled
+    try:
+        isa = getattr(load("cpu"), "isa", "")  # says what is wrong where the extension is not compiled
+    except BackendUnavailableError:  # disabled
+        isa = ""
     from . import _kernels
 
     threads, why = _kernels.threads()
+    names, source = selection()
     return {
         "fastconv": __version__,
         "python": platform.python_version(),
@@ -44,8 +51,32 @@ def show_config() -> dict[str, Any]:
             for name, here in _kernels.isas()
         },
         "algorithms": {name: f"of {family}" for name, family in _kernels.algorithms().items()},
+        "backend": {"names": list(names), "from": source},
         "backends": backends(),
+        "specs": {name: _described(spec) for name, spec in specs().items()},
         "environment": {
             name: {"value": os.environ.get(name), "meaning": row.meaning} for name, row in _config.VARIABLES.items()
         },
     }
+
+
+def _described(spec: BackendSpec) -> dict[str, Any]:
+    """A spec as plain data."""
+    data = spec._asdict() | {"version": _version(spec.distribution)}
+    return {key: value if isinstance(value, int | None) else _plain(value) for key, value in data.items()}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else str(value)
+
+
+def _version(distribution: str) -> str | None:
+    """The version of an installed distribution, None for what is none."""
+    if distribution == "fastconv":
+        return __version__
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version(distribution)
+    except (ValueError, importlib.metadata.PackageNotFoundError):
+        return None

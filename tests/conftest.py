@@ -3,7 +3,8 @@
 import pytest
 
 import fastconv
-from fastconv import _kernels
+from fastconv import _config, _kernels
+from fastconv.backends import _selection, _table
 from fastconv.backends.cpu import CpuBackend
 
 
@@ -51,3 +52,17 @@ def conv2d_by():
             return None
 
     return conv2d_by
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """The table as a new process has it; what a test registers, scans or loads is forgotten."""
+    monkeypatch.setattr(_table, "_registered", {})
+    monkeypatch.setattr(_table, "_installed", None)
+    monkeypatch.setattr(_table, "_loaded", {})
+    monkeypatch.setattr(_selection, "_process_default", None)
+    monkeypatch.setattr(fastconv._api, "_plans", {})
+    monkeypatch.delenv("FASTCONV_BACKEND", raising=False)
+    _config.reload()
+    yield _table
+    _config.reload()

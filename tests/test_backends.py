@@ -9,26 +9,11 @@ import pytest
 import fastconv
 from fastconv import BackendSpec, _config, _kernels, conv2d
 from fastconv import backends as list_backends
-from fastconv.backends import _selection, _table
 from fastconv.backends._table import choose as choose_backend
 from fastconv.backends.reference import ReferenceBackend
 
 IMAGE, KERNEL = np.arange(12.0).reshape(3, 4), np.ones((2, 2))
 EXPECTED = conv2d(IMAGE, KERNEL)
-
-
-@pytest.fixture
-def table(monkeypatch):
-    """The table as a new process has it; what a test registers, scans or loads is forgotten."""
-    monkeypatch.setattr(_table, "_registered", {})
-    monkeypatch.setattr(_table, "_installed", None)
-    monkeypatch.setattr(_table, "_loaded", {})
-    monkeypatch.setattr(_selection, "_process_default", None)
-    monkeypatch.setattr(fastconv._api, "_plans", {})
-    monkeypatch.delenv("FASTCONV_BACKEND", raising=False)
-    _config.reload()
-    yield _table
-    _config.reload()
 
 
 class Doubled:
@@ -263,6 +248,18 @@ def test_disabled_backend_is_not_loaded(doubled, monkeypatch):
     assert Doubled.loads == 0
 
 
+def test_configuration_is_told_with_a_disabled_default_too(doubled, monkeypatch):
+    monkeypatch.setenv("FASTCONV_DISABLE_BACKENDS", "cpu")
+    monkeypatch.setenv("FASTCONV_BACKEND", "doubled")
+    _config.reload()
+    config = fastconv.show_config()
+    assert "is disabled" in config["backends"]["cpu"]
+    assert config["backend"] == {"names": ["doubled"], "from": "FASTCONV_BACKEND"}
+    assert config["specs"]["doubled"]["operators"] == ["conv2d"]
+    assert config["specs"]["doubled"]["version"] is None
+    assert "used" not in config["instruction_sets"].values()
+
+
 def test_explain_records_every_verdict(doubled):
     report = fastconv.explain(IMAGE, KERNEL, stride=2, backend=("doubled", "cpu"), num_threads=1)
     assert report.backend == "cpu"
@@ -282,114 +279,6 @@ def test_explain_records_every_verdict(doubled):
     assert nobody.backend is None
     assert "none can" in str(nobody)
     assert Doubled.loads == 1
-
-
-# --- plugins: entry points of installed distributions ---------------------------------------------------------------
-
-PLUGIN = """
-import fastconv
-BACKEND = fastconv.BackendSpec({name!r}, {implementation!r}, api={api})
-"""
-
-MODULE = """
-from fastconv.backends.reference import ReferenceBackend
-class Backend(ReferenceBackend):
-    pass
-"""
-
-
-@pytest.fixture
-def install(table, tmp_path, monkeypatch):
-    """Install a plugin: a distribution's metadata and a light module, in a folder on sys.path."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def install(name, light, distribution=None, value=None):
-        distribution = distribution or f"fastconv-{name}"
-        module = f"light_{distribution}_{name}".replace("-", "_")
-        (tmp_path / f"{module}.py").write_text(light)
-        metadata = tmp_path / f"{distribution.replace('-', '_')}-1.0.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (metadata / "entry_points.txt").write_text(f"[fastconv.backends]\n{name} = {value or module + ':BACKEND'}\n")
-        return module
-
-    yield install
-    for module in [m for m in sys.modules if m.startswith(("light_fastconv", "heavy_"))]:
-        del sys.modules[module]
-
-
-def good(name, api=1):
-    return PLUGIN.format(name=name, implementation=f"heavy_{name}:Backend", api=api)
-
-
-def test_plugin_is_found_by_name_and_changes_nothing_until_then(install, tmp_path):
-    (tmp_path / "heavy_alpha.py").write_text(MODULE)
-    light = install("alpha", good("alpha"))
-    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), EXPECTED)
-    assert light not in sys.modules
-    assert fastconv.explain(IMAGE, KERNEL).backend == "cpu"
-    assert "heavy_alpha" not in sys.modules
-    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, backend="alpha"), EXPECTED)
-    assert "heavy_alpha" in sys.modules
-    assert list_backends()["alpha"] == "usable"
-
-
-HOSTILE = {
-    "raises": ("raise RuntimeError('boom at import')", "RuntimeError: boom at import"),
-    "exits": ("import sys; sys.exit(4)", "SystemExit: 4"),
-    "syntax": ("def", "SyntaxError"),
-    "wrongtype": ("BACKEND = 3", "is not a fastconv.BackendSpec named 'wrongtype'"),
-    "noattribute": ("", "has no attribute 'BACKEND'"),
-    "othername": (good("another"), "is not a fastconv.BackendSpec named 'othername'"),
-    "version": (good("version", api=99), "speaks version 99 of the protocol"),
-    "missing": (good("missing"), "No module named 'heavy_missing'"),
-}
-
-
-def test_hostile_plugins_break_nothing_but_themselves(install):
-    for name, (light, _) in HOSTILE.items():
-        install(name, light)
-    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), EXPECTED)
-    verdicts = list_backends()
-    assert verdicts["cpu"] == verdicts["reference"] == "usable"
-    for name, (_, words) in HOSTILE.items():
-        assert words in verdicts[name]
-        assert f"(from fastconv-{name})" in verdicts[name]
-        with pytest.raises(fastconv.BackendError) as caught:
-            conv2d(IMAGE, KERNEL, backend=name)
-        assert words in str(caught.value)
-
-
-def test_two_plugins_of_one_name_are_an_error_that_names_both(install, tmp_path):
-    (tmp_path / "heavy_twin.py").write_text(MODULE)
-    install("twin", good("twin"), "one-dist")
-    install("twin", PLUGIN.format(name="twin", implementation="elsewhere:Backend", api=1), "other-dist")
-    with pytest.raises(
-        fastconv.BackendLoadError, match=r"(one-dist and other-dist|other-dist and one-dist) both publish"
-    ):
-        conv2d(IMAGE, KERNEL, backend="twin")
-
-
-def test_equal_plugins_are_one(install, tmp_path):
-    (tmp_path / "heavy_same.py").write_text(MODULE)
-    install("same", good("same"), "lib-dist")
-    install("same", good("same"), "lib64-dist")
-    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, backend="same"), EXPECTED)
-
-
-def test_plugin_cannot_take_a_built_in_name(install, tmp_path):
-    (tmp_path / "heavy_cpu.py").write_text("raise RuntimeError('loaded')")
-    install("cpu", good("cpu"), "thief")
-    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), EXPECTED)
-    assert list_backends()["cpu"] == "usable"
-
-
-def test_disabled_plugin_is_not_even_imported(install, monkeypatch):
-    monkeypatch.setenv("FASTCONV_DISABLE_BACKENDS", "raises")
-    _config.reload()
-    light = install("raises", HOSTILE["raises"][0])
-    assert "disabled by FASTCONV_DISABLE_BACKENDS" in list_backends()["raises"]
-    assert light not in sys.modules
 
 
 def test_choose_returns_the_first_that_can(doubled):

@@ -85,7 +85,9 @@ def test_info_says_everything_that_show_config_knows(capsys):
     assert re.search(rf"threads +{config['threads']['count']}, from: {re.escape(config['threads']['from'])}", text)
     for section in ("instruction_sets", "backends"):
         for name, state in config[section].items():
-            assert re.search(rf"^  {name} +{re.escape(state)}$", text, re.MULTILINE), name
+            assert re.search(rf"^  {name} .*{re.escape(state)}$", text, re.MULTILINE), name
+    assert f"cpu        fastconv {fastconv.__version__}" in text
+    assert "NumPy arrays go to cpu, from: default" in text
     for name in config["environment"]:
         assert name in text
     assert "OpenMP" in text

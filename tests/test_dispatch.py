@@ -9,7 +9,6 @@ import pytest
 
 import fastconv
 from fastconv import BackendSpec, _config, conv2d, plan_conv2d
-from fastconv.backends import _selection, _table
 from fastconv.backends.reference import ReferenceBackend
 
 IMAGE, KERNEL, BIAS = np.arange(12.0).reshape(3, 4), np.ones((2, 2)), np.array([3.0])
@@ -85,13 +84,9 @@ class OtherOwner(Owner):
 
 
 @pytest.fixture
-def table(monkeypatch):
+def lib(table, monkeypatch):
     """A process in which the library `lib` is imported, and has a backend that owns its arrays."""
-    monkeypatch.setattr(_table, "_registered", {})
-    monkeypatch.setattr(_table, "_installed", {})
-    monkeypatch.setattr(_table, "_loaded", {})
-    monkeypatch.setattr(_selection, "_process_default", None)
-    monkeypatch.setattr(fastconv._api, "_plans", {})
+    monkeypatch.setattr(table, "_installed", {})
     lib = types.ModuleType("lib")
     lib.Array, lib.Other, lib.Kin = Array, Other, Kin
 
@@ -103,12 +98,11 @@ def table(monkeypatch):
     lib.__getattr__ = hook
     monkeypatch.setitem(sys.modules, "lib", lib)
     fastconv.register_backend(BackendSpec("owner", Owner, owns=("lib:Array", "never_imported.part:Thing")))
-    yield _table
-    _config.reload()
+    return lib
 
 
 @pytest.fixture
-def two(table):
+def two(lib):
     fastconv.register_backend(BackendSpec("second", OtherOwner, owns=("lib:Other",)))
 
 
@@ -118,7 +112,7 @@ def same(result, expected=EXPECTED):
 
 
 @pytest.mark.parametrize("kind", [Array, Subclass])
-def test_an_owned_operand_takes_the_call_to_its_owner(table, kind):
+def test_an_owned_operand_takes_the_call_to_its_owner(lib, kind):
     same(conv2d(kind(IMAGE), KERNEL))
     same(conv2d(IMAGE, kind(KERNEL)))
     same(conv2d(IMAGE.tolist(), kind(KERNEL)))
@@ -130,19 +124,19 @@ def test_an_owned_operand_takes_the_call_to_its_owner(table, kind):
     assert "never_imported" not in sys.modules
 
 
-def test_numpy_arrays_stay_where_they_were(table):
+def test_numpy_arrays_stay_where_they_were(lib):
     for x in (IMAGE, IMAGE.tolist(), IMAGE.view(Kin)):
         assert type(conv2d(x, KERNEL)) is np.ndarray
     assert fastconv.explain(IMAGE, KERNEL).backend == "cpu"
 
 
-def test_numpy_arrays_come_to_an_owner_that_is_selected(table):
+def test_numpy_arrays_come_to_an_owner_that_is_selected(lib):
     y = conv2d(IMAGE, KERNEL, backend="owner")
     assert type(y) is np.ndarray
     np.testing.assert_array_equal(y, EXPECTED)
 
 
-def test_selection_for_numpy_arrays_does_not_move_owned_ones(table, monkeypatch):
+def test_selection_for_numpy_arrays_does_not_move_owned_ones(lib, monkeypatch):
     monkeypatch.setenv("FASTCONV_BACKEND", "reference")
     _config.reload()
     same(conv2d(Array(IMAGE), KERNEL))
@@ -152,7 +146,7 @@ def test_selection_for_numpy_arrays_does_not_move_owned_ones(table, monkeypatch)
         assert fastconv.explain(IMAGE, Array(KERNEL)).source == "the type of weight"
 
 
-def test_backend_argument_is_strict_about_types(table):
+def test_backend_argument_is_strict_about_types(lib):
     with pytest.raises(fastconv.BackendUnsupportedError, match=r"'cpu' takes numpy.ndarray, but weight is a .*Array;"):
         conv2d(IMAGE, Array(KERNEL), backend="cpu")
     same(conv2d(Array(IMAGE), KERNEL, backend="owner"))
@@ -160,7 +154,7 @@ def test_backend_argument_is_strict_about_types(table):
     assert "takes numpy.ndarray" in fastconv.explain(Array(IMAGE), KERNEL, backend="cpu").candidates["cpu"]
 
 
-def test_backend_that_takes_only_its_own(table):
+def test_backend_that_takes_only_its_own(lib):
     fastconv.register_backend(BackendSpec("strict", OtherOwner, owns=("lib:Other",), accepts=()))
     same(conv2d(Other(IMAGE), Other(KERNEL)))
     for arrays in ((Other(IMAGE), KERNEL), (IMAGE, Other(KERNEL))):
@@ -177,13 +171,13 @@ def test_two_owners_in_one_call_are_an_error_that_names_both(two):
         conv2d(Array(IMAGE), Other(KERNEL))
 
 
-def test_owner_that_takes_the_other_arrays_too_computes(table):
+def test_owner_that_takes_the_other_arrays_too_computes(lib):
     fastconv.register_backend(BackendSpec("second", OtherOwner, owns=("lib:Other",), accepts=("lib:Array",)))
     assert type(conv2d(Array(IMAGE), Other(KERNEL))) is Other
     assert type(conv2d(Array(IMAGE), Array(KERNEL))) is Array
 
 
-def test_two_owners_of_one_type_are_an_error_until_one_is_selected(table):
+def test_two_owners_of_one_type_are_an_error_until_one_is_selected(lib):
     fastconv.register_backend(BackendSpec("rival", Owner, owns=("lib:Array",)))
     with pytest.raises(fastconv.BackendUnsupportedError, match="which 'owner' and 'rival' owns"):
         conv2d(Array(IMAGE), KERNEL)
@@ -192,21 +186,21 @@ def test_two_owners_of_one_type_are_an_error_until_one_is_selected(table):
     assert fastconv.explain(Array(IMAGE), KERNEL, backend="owner").backend == "owner"
 
 
-def test_the_most_derived_class_that_is_owned_decides(table, monkeypatch):
+def test_the_most_derived_class_that_is_owned_decides(lib, monkeypatch):
     monkeypatch.setitem(sys.modules, "lib.sub", types.SimpleNamespace(Subclass=Subclass))
     fastconv.register_backend(BackendSpec("special", Owner, owns=("lib.sub:Subclass",)))
     assert fastconv.explain(Subclass(IMAGE), KERNEL).backend == "special"
     assert fastconv.explain(Array(IMAGE), KERNEL).backend == "owner"
 
 
-def test_owned_subclass_of_numpys_array_is_not_numpys(table):
+def test_owned_subclass_of_numpys_array_is_not_numpys(lib):
     fastconv.register_backend(BackendSpec("kin", Owner, owns=("lib:Kin",)))
     assert fastconv.explain(IMAGE.view(Kin), KERNEL).backend == "kin"
     with pytest.raises(fastconv.BackendUnsupportedError, match=r"'cpu' takes numpy\.ndarray, but x is a .*Kin"):
         conv2d(IMAGE.view(Kin), KERNEL, backend="cpu")
 
 
-def test_arrays_nobody_owns_are_converted(table):
+def test_arrays_nobody_owns_are_converted(lib):
     class Stranger:
         def __array__(self, dtype=None, copy=None):
             return IMAGE
@@ -214,7 +208,7 @@ def test_arrays_nobody_owns_are_converted(table):
     np.testing.assert_array_equal(conv2d(Stranger(), KERNEL), EXPECTED)
 
 
-def test_refusals_and_checks_are_those_of_every_call(table):
+def test_refusals_and_checks_are_those_of_every_call(lib):
     with pytest.raises(fastconv.BackendUnsupportedError, match=r"no strided problems; convert the arrays"):
         conv2d(Array(IMAGE), KERNEL, stride=2)
     with pytest.raises(ValueError, match="reaches over 9 pixels"):
@@ -234,7 +228,7 @@ def test_refusals_and_checks_are_those_of_every_call(table):
         ((3, 4), "no dtype", r"x.dtype must be a NumPy dtype"),
     ],
 )
-def test_owned_arrays_without_a_shape_or_dtype(table, shape, dtype, words):
+def test_owned_arrays_without_a_shape_or_dtype(lib, shape, dtype, words):
     class Odd(Array):
         pass
 
@@ -243,7 +237,7 @@ def test_owned_arrays_without_a_shape_or_dtype(table, shape, dtype, words):
         conv2d(Odd(IMAGE), KERNEL)
 
 
-def test_out_of_the_wrong_kind(table):
+def test_out_of_the_wrong_kind(lib):
     with pytest.raises(TypeError, match="out must be of the other operands' library"):
         conv2d(Array(IMAGE), KERNEL, out=np.zeros_like(EXPECTED))
     with pytest.raises(ValueError, match=r"out has shape \(1, 1\) and dtype float64, but the result"):
@@ -253,7 +247,7 @@ def test_out_of_the_wrong_kind(table):
 @pytest.mark.parametrize(
     "wrong", [EXPECTED, None, Array(EXPECTED[1:]), Array(EXPECTED.astype("f4")), Other(EXPECTED), IMAGE.view(Kin)]
 )
-def test_wrong_result_is_caught(table, wrong):
+def test_wrong_result_is_caught(lib, wrong):
     class Wrong(Owner):
         def plan(self, problem):
             return lambda x, weight, bias, out, num_threads: wrong
@@ -266,7 +260,7 @@ def test_wrong_result_is_caught(table, wrong):
             conv2d(Array(IMAGE), KERNEL, backend="wrong", **options)
 
 
-def test_plan_follows_the_type_of_its_image(table):
+def test_plan_follows_the_type_of_its_image(lib):
     plan = plan_conv2d(KERNEL)
     for _ in range(2):
         same(plan(Array(IMAGE)))
@@ -278,7 +272,7 @@ def test_plan_follows_the_type_of_its_image(table):
     same(pickle.loads(pickle.dumps(plan))(Array(IMAGE)))
 
 
-def test_plan_of_owned_weights(table):
+def test_plan_of_owned_weights(lib):
     weight = Array(KERNEL)
     plan = plan_conv2d(weight, x_shape=(3, 4))
     assert plan.weight is weight
@@ -289,12 +283,12 @@ def test_plan_of_owned_weights(table):
         plan_conv2d(weight, backend="cpu")
 
 
-def test_plan_with_a_backend_of_its_own_is_strict(table):
+def test_plan_with_a_backend_of_its_own_is_strict(lib):
     with pytest.raises(fastconv.BackendUnsupportedError, match=r"'cpu' takes numpy\.ndarray, but x is"):
         plan_conv2d(KERNEL, backend="cpu")(Array(IMAGE))
 
 
-def test_disabled_owner_keeps_its_arrays(table, monkeypatch):
+def test_disabled_owner_keeps_its_arrays(lib, monkeypatch):
     monkeypatch.setenv("FASTCONV_DISABLE_BACKENDS", "owner")
     _config.reload()
     with pytest.raises(fastconv.BackendUnavailableError, match="'owner' is disabled"):
@@ -302,21 +296,21 @@ def test_disabled_owner_keeps_its_arrays(table, monkeypatch):
 
 
 @pytest.mark.parametrize("owns", ["numpy:ndarray", "numpy.ma:MaskedArray", "builtins:object", "builtins:list"])
-def test_numpys_and_pythons_types_cannot_be_owned(table, owns):
+def test_numpys_and_pythons_types_cannot_be_owned(lib, owns):
     with pytest.raises(ValueError, match="can't own"):
         fastconv.register_backend(BackendSpec("greedy", Owner, owns=(owns,)))
 
 
 @pytest.mark.parametrize("field", ["owns", "accepts"])
 @pytest.mark.parametrize("value", ["lib", "lib.Array", "lib:", ":Array", "a b:C"])
-def test_array_types_are_named_in_one_form(table, field, value):
+def test_array_types_are_named_in_one_form(lib, field, value):
     with pytest.raises(ValueError, match="must be 'module:Class'"):
         fastconv.register_backend(BackendSpec("bad", Owner, **{field: (value,)}))
     with pytest.raises(ValueError, match=f"{field} of backend 'bad' must be a tuple of strings"):
         fastconv.register_backend(BackendSpec("bad", Owner, **{field: value}))
 
 
-def test_operator_that_a_backend_does_not_have(table):
+def test_operator_that_a_backend_does_not_have(lib):
     fastconv.register_backend(BackendSpec("other", Owner, operators=("conv_transpose2d",)))
     with pytest.raises(fastconv.BackendUnsupportedError, match="'other' has no conv2d; it has conv_transpose2d"):
         conv2d(IMAGE, KERNEL, backend="other")

@@ -42,15 +42,26 @@ def as_text(config: dict[str, Any]) -> str:
         (name, "not set" if row["value"] is None else repr(row["value"]), row["meaning"])
         for name, row in config["environment"].items()
     ]
+    choice = config["backend"]
+    chosen = f"NumPy arrays go to {' or '.join(choice['names'])}, from: {choice['from']}"
+    backends = [
+        (name, _origin(config["specs"][name]), ", ".join(config["specs"][name]["owns"]) or "-", verdict)
+        for name, verdict in config["backends"].items()
+    ]
     return "\n".join(
         [
             f"fastconv {config['fastconv']}",
             *_columns(facts),
             *_section("instruction sets, best first", isas.items()),
-            *_section("backends", config["backends"].items()),
+            *_section(f"backends; {chosen}", backends),
             *_section("environment variables", variables),
         ]
     )
+
+
+def _origin(spec: dict[str, Any]) -> str:
+    """Which distribution a backend comes from."""
+    return f"{spec['distribution'] or 'registered'} {spec['version'] or ''}".rstrip()
 
 
 def _section(heading: str, rows: Iterable[tuple[Any, ...]]) -> list[str]:

@@ -36,7 +36,9 @@ def make(spec: BackendSpec) -> Backend:
     try:
         backend = _implementation(spec)()
         missing = [name for name in ("algorithms", "probe", "reject", "plan") if not hasattr(backend, name)]
-        reason = None if missing else backend.probe()
+        algorithms: object = None if missing else backend.algorithms
+        wrong = not missing and not (isinstance(algorithms, tuple) and "auto" in algorithms)
+        reason: object = None if missing or wrong else backend.probe()
     except (ConfigError, BackendError):
         raise  # the user's setting is wrong, not the backend; or it says itself, in fastconv's terms, what is
     except (Exception, SystemExit) as error:
@@ -44,6 +46,11 @@ def make(spec: BackendSpec) -> Backend:
         raise BackendLoadError(f"{origin} can't be loaded: {type(error).__name__}: {error!s:.200}{hint}.") from error
     if missing:
         raise BackendLoadError(f"{origin} is not a backend: it has no {', '.join(missing)}.")
+    if wrong:
+        raise BackendLoadError(f"{origin} is not a backend: its algorithms are no tuple with 'auto' in it.")
+    if not isinstance(reason, str | None):
+        kind = type(reason).__name__
+        raise BackendLoadError(f"{origin} is not a backend: probe returned a {kind}, not None or a reason.")
     if reason is not None:
         hint = f"; {spec.hint}" if spec.hint else ""
         raise BackendUnavailableError(f"{origin} can't be used here: {reason!s:.300}{hint}.")

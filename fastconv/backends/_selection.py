@@ -5,12 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import Any, NamedTuple
 
 from .. import _config
 
 DEFAULT = "cpu"
 
-_scope: ContextVar[tuple[str, ...] | None] = ContextVar("fastconv_backend", default=None)
+
+class Scope(NamedTuple):
+    """What holds in a `with` block, in this thread or asynchronous task alone."""
+
+    names: tuple[str, ...] | None = None  # backends for NumPy arrays, None where no `use_backend` says
+    traces: tuple[list[Any], ...] = ()  # who wants to know of each call
+
+
+_scope: ContextVar[Scope | None] = ContextVar("fastconv_scope", default=None)
 _process_default: tuple[str, ...] | None = None
 
 
@@ -19,8 +28,8 @@ def selection(argument: object = None) -> tuple[tuple[str, ...], str]:
     if argument is not None:
         return _names(argument), "backend="
     scope = _scope.get()
-    if scope is not None:
-        return scope, "use_backend"
+    if scope is not None and scope.names is not None:
+        return scope.names, "use_backend"
     if _process_default is not None:
         return _process_default, "set_default_backend"
     names = _config.get("FASTCONV_BACKEND")
@@ -28,8 +37,25 @@ def selection(argument: object = None) -> tuple[tuple[str, ...], str]:
 
 
 def is_default() -> bool:
-    """Whether nothing and nobody has chosen a backend."""
+    """Whether nothing and nobody has chosen a backend, and nobody traces."""
     return _scope.get() is None and _process_default is None and not _config.get("FASTCONV_BACKEND")
+
+
+def traces() -> tuple[list[Any], ...]:
+    """Return the lists that want to know of each call here."""
+    scope = _scope.get()
+    return () if scope is None else scope.traces
+
+
+@contextlib.contextmanager
+def trace_into(records: list[Any]) -> Iterator[None]:
+    """Collect calls in a list, inside a `with` block."""
+    scope = _scope.get() or Scope()
+    token = _scope.set(scope._replace(traces=(*scope.traces, records)))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
 
 
 @contextlib.contextmanager
@@ -43,8 +69,9 @@ def use_backend(backend: str | tuple[str, ...]) -> Iterator[None]:
 
     Notes
     -----
-    The choice lives in a `contextvars.ContextVar`: it holds for this thread or asynchronous task alone. Threads that
-    are started inside the block do not have it; pass `backend=` there, or call `set_default_backend`.
+    The choice lives in a `contextvars.ContextVar`: it holds for this thread or asynchronous task, and for tasks that
+    are created inside the block. Threads, those of pools too, and processes do not have it; pass `backend=` there, or
+    call `set_default_backend`.
 
     Examples
     --------
@@ -54,7 +81,8 @@ def use_backend(backend: str | tuple[str, ...]) -> Iterator[None]:
     array([[4., 4.],
            [4., 4.]])
     """
-    token = _scope.set(_names(backend))
+    names = _names(backend)
+    token = _scope.set((_scope.get() or Scope())._replace(names=names))
     try:
         yield
     finally:

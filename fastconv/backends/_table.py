@@ -6,9 +6,15 @@ import os
 import threading
 
 from .. import _config
-from .._errors import BackendError, BackendNotFoundError, BackendUnavailableError, BackendUnsupportedError
+from .._errors import (
+    BackendError,
+    BackendNotFoundError,
+    BackendResultError,
+    BackendUnavailableError,
+    BackendUnsupportedError,
+)
 from .._problem import Problem
-from . import BUILT_IN, Backend, BackendSpec
+from . import BUILT_IN, Backend, BackendPlan, BackendSpec
 from ._types import Kinds, refuse_types
 
 PATIENCE = 10.0  # seconds that `backends` waits for one plugin to load and probe
@@ -37,19 +43,33 @@ def choose(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -
                 raise BackendUnsupportedError(f"backend {name!r} has no {problem.operator}; it has {has}.")
             backend = load(name)
             _refuse_algorithm(name, backend, problem, strict=len(names) == 1)
-            reason = backend.reject(problem)
+            reason: object = backend.reject(problem)
             if reason is None:
                 return name, backend
+            if not isinstance(reason, str):
+                kind = type(reason).__name__
+                raise BackendResultError(f"reject of backend {name!r} returned a {kind}, not None or a sentence.")
             way_on = "backend='reference' can" if problem.algorithm == "auto" else "algorithm='auto' finds one that can"
             way_on = "convert the arrays for another backend" if kinds else way_on
             raise BackendUnsupportedError(f"backend {name!r} can't compute this problem: {reason}; {way_on}.")
         except BackendError as error:
             refusals.append(error)
+        except SystemExit as error:
+            raise BackendResultError(f"backend {name!r} tried to end the process instead of answering.") from error
     if len(refusals) == 1:
         raise refusals[0]
     share = 440 // len(refusals) - 3
     reasons = " | ".join(f"{error!s:.{share}}".rstrip(".") for error in refusals)
     raise BackendUnsupportedError(f"none of the backends asked for can compute this: {reasons}.")
+
+
+def plan(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -> tuple[str, BackendPlan]:
+    """Return the plan of the first of the named backends that can compute the problem, and its name."""
+    name, backend = choose(names, problem, kinds)
+    made = backend.plan(problem)
+    if not callable(made):
+        raise BackendResultError(f"plan of backend {name!r} returned a {type(made).__name__}, which can't be called.")
+    return name, made
 
 
 def _refuse_algorithm(name: str, backend: Backend, problem: Problem, strict: bool) -> None:
@@ -96,6 +116,11 @@ def load(name: str) -> Backend:
     if isinstance(found, BackendError):
         raise type(found)(*found.args)
     return found
+
+
+def is_loaded(name: str) -> bool:
+    """Whether a backend has been loaded, so that asking it something imports nothing."""
+    return name in _loaded and not isinstance(_loaded[name], BackendError)
 
 
 def specs(scan: bool = True) -> dict[str, BackendSpec]:

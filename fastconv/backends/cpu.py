@@ -116,6 +116,7 @@ class CpuPlan:
             "algorithm_from": "cost" if self.asked[0] == "auto" else self.asked[1],
             "variant": self.kernel.algorithm,
             "isa": self.kernel.isa,
+            "isa_from": _cpus.isa_source(self.kernel.isa, _config.get("FASTCONV_ISA")),
             "threads": threads,
             "threads_from": why,
             "tasks": self.kernel.n_tasks,

@@ -1,0 +1,161 @@
+"""What computed a call and why: trace, explain, and where each setting came from."""
+
+import asyncio
+import concurrent.futures
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import BackendSpec, _config, conv2d
+from fastconv.backends.reference import ReferenceBackend
+
+IMAGE, KERNEL = np.arange(12.0).reshape(3, 4), np.ones((2, 2))
+EXPECTED = conv2d(IMAGE, KERNEL)
+
+
+class Picky(ReferenceBackend):
+    def reject(self, problem):
+        return "it computes no strided problems" if problem.sh > 1 else None
+
+    def cost(self, problem):
+        return problem.macs * 1e-6
+
+
+@pytest.fixture
+def picky(table):
+    fastconv.register_backend(BackendSpec("picky", Picky))
+
+
+def test_trace_records_each_call_as_it_was_computed(picky):
+    conv2d(IMAGE, KERNEL)  # remembered, and traced all the same
+    plan = fastconv.plan_conv2d(KERNEL)
+    plan(IMAGE)
+    with fastconv.trace() as calls:
+        assert conv2d(IMAGE, KERNEL, num_threads=1).tobytes() == EXPECTED.tobytes()
+        conv2d(IMAGE, KERNEL, stride=2, backend=("picky", "reference", "cpu"))
+        plan(IMAGE)
+        conv2d(np.ones((0, 1, 3, 3)), np.ones((1, 1, 2, 2)))
+        with pytest.raises(fastconv.BackendUnsupportedError):
+            conv2d(IMAGE, KERNEL, stride=2, backend="picky")
+    conv2d(IMAGE, KERNEL)
+    assert [call.backend for call in calls] == ["cpu", "reference", "cpu", "cpu"]
+    first, second, third, empty = calls
+    assert first.source == third.source == "default"
+    assert {"algorithm", "variant", "isa", "threads"} <= first.details.keys()
+    assert first.details["threads"] == 1
+    assert first.details["algorithms"][first.details["variant"]] == "chosen"
+    assert second.source == "backend="
+    assert "no strided problems" in second.candidates["picky"]
+    assert second.candidates["reference"] == "chosen"
+    assert second.candidates["cpu"] == "not needed"
+    assert empty.problem.n == 0
+    assert empty.details == {}
+
+
+def test_traces_nest_and_keep_the_choice_of_backend():
+    with fastconv.use_backend("reference"), fastconv.trace() as outer:
+        conv2d(IMAGE, KERNEL)
+        with fastconv.trace() as inner, fastconv.use_backend("cpu"):
+            conv2d(IMAGE, KERNEL)
+        conv2d(IMAGE, KERNEL)
+    assert [call.backend for call in outer] == ["reference", "cpu", "reference"]
+    assert [call.backend for call in inner] == ["cpu"]
+    assert outer[1].source == "use_backend"
+
+
+def test_trace_is_left_after_an_error():
+    with pytest.raises(ZeroDivisionError), fastconv.trace() as calls:
+        raise ZeroDivisionError
+    conv2d(IMAGE, KERNEL)
+    assert not calls
+
+
+def test_scopes_follow_asynchronous_tasks():
+    """A task has the scope of where it was created, and what it opens itself stays with it."""
+
+    async def call(backend, steps):
+        with fastconv.use_backend(backend) if backend else fastconv.trace():
+            seen = []
+            for _ in range(steps):
+                await asyncio.sleep(0)
+                seen.append(fastconv.explain(IMAGE, KERNEL).backend)
+            return seen
+
+    async def main():
+        with fastconv.use_backend("reference"):
+            return await asyncio.gather(call("cpu", 3), call("reference", 4), call(None, 5), asyncio.to_thread(ask))
+
+    def ask():
+        return fastconv.explain(IMAGE, KERNEL).backend
+
+    assert asyncio.run(main()) == [["cpu"] * 3, ["reference"] * 4, ["reference"] * 5, "reference"]
+    assert ask() == "cpu"
+
+
+def test_trace_sees_this_thread_alone():
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(conv2d, IMAGE, KERNEL).result()  # the thread is there before the trace is
+        with fastconv.trace() as calls:
+            pool.submit(conv2d, IMAGE, KERNEL).result()
+            conv2d(IMAGE, KERNEL)
+    assert len(calls) == 1
+
+
+def test_explain_gives_every_candidates_verdict(picky, monkeypatch):
+    monkeypatch.setenv("FASTCONV_DISABLE_BACKENDS", "reference")
+    _config.reload()
+    fastconv.register_backend(BackendSpec("absent", "no_such_module:Backend"))
+    conv2d(IMAGE, KERNEL, backend="picky")
+    report = fastconv.explain(IMAGE, KERNEL, stride=2)
+    assert report.candidates["cpu"] == "chosen"
+    assert report.candidates["picky"].startswith(
+        "not asked for; backend 'picky' can't compute this problem: it computes"
+    )
+    assert report.candidates["absent"] == "not asked for"  # asking would import it
+    assert fastconv.explain(IMAGE, KERNEL).candidates["picky"] == "not asked for; it could (about 2.4e-05 s)"
+    asked = fastconv.explain(IMAGE, KERNEL, backend=("absent", "reference", "picky", "cpu")).candidates
+    assert "No module named" in asked["absent"]
+    assert "is disabled by FASTCONV_DISABLE_BACKENDS" in asked["reference"]
+    assert asked["picky"] == "chosen (about 2.4e-05 s)"
+    assert asked["cpu"] == "not needed"
+
+
+def test_a_backend_nobody_asked_for_cannot_spoil_an_explanation(table):
+    class Spoilsport(ReferenceBackend):
+        def reject(self, problem):
+            raise ZeroDivisionError("a bug")
+
+        def cost(self, problem):
+            raise KeyError
+
+    fastconv.register_backend(BackendSpec("spoilsport", Spoilsport))
+    assert fastconv.backends()["spoilsport"] == "usable"
+    assert fastconv.explain(IMAGE, KERNEL).candidates["spoilsport"] == "not asked for; a bug"
+    with pytest.raises(ZeroDivisionError):
+        conv2d(IMAGE, KERNEL, backend="spoilsport")
+
+
+def test_each_setting_has_its_source(table, monkeypatch):
+    details = fastconv.explain(IMAGE, KERNEL).details
+    assert details["algorithm_from"] == "cost"
+    assert details["isa_from"] == "the best that runs here"
+    text = str(fastconv.explain(IMAGE, KERNEL, num_threads=1, algorithm="direct"))
+    for line in (
+        "backend: cpu (from default)",
+        "algorithm: direct (from algorithm=)",
+        "threads: 1 (from num_th",
+    ):
+        assert line in text
+    assert "isa: " in text
+    monkeypatch.setenv("FASTCONV_ISA", "portable")
+    _config.reload()
+    table._loaded.clear()
+    assert "isa: portable (from FASTCONV_ISA)" in str(fastconv.explain(IMAGE, KERNEL))
+
+
+def test_explanation_is_plain_data():
+    data = fastconv.explain(IMAGE, KERNEL).to_dict()
+    assert data["operator"] == "conv2d"
+    assert data["problem"]["oh"] == 2
+    assert set(data) == {"operator", "problem", "backend", "source", "candidates", "details"}
