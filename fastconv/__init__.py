@@ -24,8 +24,8 @@ from ._problem import Problem
 from ._show_config import show_config
 from ._version import __version__
 from .backends import Backend, BackendPlan, BackendSpec
+from .backends._listing import backend_spec, backends, register_backend
 from .backends._selection import set_default_backend, use_backend
-from .backends._table import backends, register_backend
 
 __all__ = [
     "PADDING_MODES",
@@ -44,6 +44,7 @@ __all__ = [
     "Plan",
     "Problem",
     "__version__",
+    "backend_spec",
     "backends",
     "conv2d",
     "conv2d_error_bound",

@@ -189,7 +189,7 @@ def conv2d(
         if remember is not None:
             _calls = remember(arguments)
     if not by_default and traces():
-        record(problem, names, source, kinds, num_threads, plan)
+        record(problem, names, source, kinds, num_threads, plan, (x, weight, bias) if kinds else ())
     return y
 
 
@@ -227,9 +227,9 @@ def explain(
     """
     num_threads = check_num_threads(num_threads)
     names, source = selection(backend)
-    _, (seen_x, seen_weight, seen_bias), choice = receive((x, weight, bias), None, names, source)
+    operands, (seen_x, seen_weight, seen_bias), choice = receive((x, weight, bias), None, names, source)
     problem = Problem.of(seen_x, seen_weight, seen_bias, stride, padding, dilation, groups, **options)
-    return Explanation.of(problem, *choice, num_threads)
+    return Explanation.of(problem, *choice, num_threads, operands=operands if choice[2] else ())
 
 
 def conv2d_output_shape(

@@ -50,11 +50,13 @@ class Explanation:
         kinds: Kinds = (),
         num_threads: int = 0,
         plan: Any = None,
+        operands: tuple[Any, ...] = (),
         scan: bool = True,
     ) -> Explanation:
         """Ask the backends named, and record every answer; `plan` is that of the first that can, if it is at hand.
 
-        Others are asked if they are loaded already. `scan` looks for installed ones.
+        Others are asked if they are loaded already. Owned `operands` are shown to the plan, which may have more to say
+        of them than their shapes. `scan` looks for installed backends.
         """
         candidates = dict.fromkeys((*names, *specs(scan)), "not asked for")
         chosen = None
@@ -74,7 +76,7 @@ class Explanation:
         details: dict[str, Any] = {}
         if chosen is not None and 0 not in problem.out_shape:
             plan = load(chosen).plan(problem) if plan is None else plan
-            details = plan.explain(num_threads) if hasattr(plan, "explain") else {}
+            details = plan.explain(num_threads, *operands) if hasattr(plan, "explain") else {}
         return cls(problem, chosen, source, candidates, details)
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,9 +158,15 @@ def trace() -> Iterator[list[Explanation]]:
 
 
 def record(
-    problem: Problem, names: tuple[str, ...], source: str, kinds: Kinds, num_threads: int, plan: Any = None
+    problem: Problem,
+    names: tuple[str, ...],
+    source: str,
+    kinds: Kinds,
+    num_threads: int,
+    plan: Any = None,
+    operands: tuple[Any, ...] = (),
 ) -> None:
     """Tell those who trace of a call that was computed."""
-    explanation = Explanation.of(problem, names, source, kinds, num_threads, plan, scan=False)
+    explanation = Explanation.of(problem, names, source, kinds, num_threads, plan, operands, scan=False)
     for records in traces():
         records.append(explanation)

@@ -12,8 +12,9 @@ from . import _config
 from ._errors import BackendUnavailableError
 from ._version import __version__
 from .backends import BackendSpec
+from .backends._listing import backends
 from .backends._selection import selection
-from .backends._table import backends, load, specs
+from .backends._table import load, specs
 
 
 def show_config() -> dict[str, Any]:

@@ -18,7 +18,7 @@ MODULES = [
     "_problem",
     "_show_config",
     "backends._selection",
-    "backends._table",
+    "backends._listing",
     "filters",
     "testing._calls",
 ]

@@ -42,9 +42,10 @@ API = 1  # version of the protocol below; a spec states the one it was written f
 class BackendPlan(Protocol):
     """One problem, ready to run any number of times, from any thread.
 
-    A plan may have more: ``explain(num_threads)``, a dict of what it would do; and ``prepare(weight, bias, shared)``,
-    for `plan_conv2d`, which returns the same problem's plan for weights that stay the same, called as ``plan(x, out,
-    num_threads)``. `shared` is a dict of the user's plan, where what is made of the weights is kept for other images.
+    A plan may have more: ``explain(num_threads)``, a dict of what it would do, which gets x, weight and bias besides if
+    the backend owns one of them and they are at hand; and ``prepare(weight, bias, shared)``, for `plan_conv2d`, which
+    returns the same problem's plan for weights that stay the same, called as ``plan(x, out, num_threads)``. `shared` is
+    a dict of the user's plan, where what is made of the weights is kept for other images.
     """
 
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any, num_threads: int) -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "fastconv.backends"
+MEMBERS = ("algorithms", "probe", "reject", "plan")
 RESERVED = ("auto", "none", "default")  # words that `backend=` may mean something by one day
 
 
@@ -35,10 +36,8 @@ def make(spec: BackendSpec) -> Backend:
         )
     try:
         backend = _implementation(spec)()
-        missing = [name for name in ("algorithms", "probe", "reject", "plan") if not hasattr(backend, name)]
-        algorithms: object = None if missing else backend.algorithms
-        wrong = not missing and not (isinstance(algorithms, tuple) and "auto" in algorithms)
-        reason: object = None if missing or wrong else backend.probe()
+        missing = [name for name in MEMBERS if not _has(backend, name)]
+        reason: object = None if missing else backend.probe()
     except (ConfigError, BackendError):
         raise  # the user's setting is wrong, not the backend; or it says itself, in fastconv's terms, what is
     except (Exception, SystemExit) as error:
@@ -46,8 +45,6 @@ def make(spec: BackendSpec) -> Backend:
         raise BackendLoadError(f"{origin} can't be loaded: {type(error).__name__}: {error!s:.200}{hint}.") from error
     if missing:
         raise BackendLoadError(f"{origin} is not a backend: it has no {', '.join(missing)}.")
-    if wrong:
-        raise BackendLoadError(f"{origin} is not a backend: its algorithms are no tuple with 'auto' in it.")
     if not isinstance(reason, str | None):
         kind = type(reason).__name__
         raise BackendLoadError(f"{origin} is not a backend: probe returned a {kind}, not None or a reason.")
@@ -55,6 +52,11 @@ def make(spec: BackendSpec) -> Backend:
         hint = f"; {spec.hint}" if spec.hint else ""
         raise BackendUnavailableError(f"{origin} can't be used here: {reason!s:.300}{hint}.")
     return backend
+
+
+def _has(backend: Backend, name: str) -> bool:
+    """Whether a member is there; a property is not run for it, since it may ask other backends."""
+    return getattr(type(backend), name, None) is not None or getattr(backend, name, None) is not None
 
 
 def _implementation(spec: BackendSpec) -> Callable[[], Backend]:

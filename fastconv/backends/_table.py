@@ -17,8 +17,6 @@ from .._problem import Problem
 from . import BUILT_IN, Backend, BackendPlan, BackendSpec
 from ._types import Kinds, refuse_types
 
-PATIENCE = 10.0  # seconds that `backends` waits for one plugin to load and probe
-
 _registered: dict[str, BackendSpec] = {}
 _installed: dict[str, BackendSpec] | None = None  # from entry points, once scanned
 _loaded: dict[str, Backend | BackendError] = {}
@@ -74,9 +72,12 @@ def plan(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -> 
 
 def _refuse_algorithm(name: str, backend: Backend, problem: Problem, strict: bool) -> None:
     """Raise if the backend has no such algorithm: the argument is wrong if it was meant for this backend alone."""
-    if problem.algorithm in backend.algorithms:
+    algorithms: object = backend.algorithms
+    if not isinstance(algorithms, tuple) or "auto" not in algorithms:
+        raise BackendResultError(f"algorithms of backend {name!r} must be a tuple with 'auto' in it.")
+    if problem.algorithm in algorithms:
         return
-    known = ", ".join(backend.algorithms)
+    known = ", ".join(map(str, algorithms))
     message = f"algorithm must be one of {known} with backend {name!r}, got {problem.algorithm[:60]!r}."
     raise ValueError(message) if strict else BackendUnsupportedError(message)
 
@@ -131,67 +132,3 @@ def specs(scan: bool = True) -> dict[str, BackendSpec]:
 
         _installed = installed({spec.name for spec in BUILT_IN})
     return {spec.name: spec for spec in BUILT_IN} | (_installed or {}) | _registered
-
-
-def backends() -> dict[str, str]:
-    """Return every backend that is built in, registered or installed, with "usable" or why it can't be used.
-
-    Loads and probes each of them; a broken one breaks nothing but its own line, and a slow one is left after ten
-    seconds.
-
-    Examples
-    --------
-    >>> import fastconv
-    >>> fastconv.backends()["cpu"]
-    'usable'
-    """
-    return {name: _verdict(name) for name in specs()}
-
-
-def _verdict(name: str) -> str:
-    answer = [f"backend {name!r} did not answer within {PATIENCE:.0f} seconds; it is still loading."]
-
-    def ask() -> None:
-        try:
-            load(name)
-            answer[0] = "usable"
-        except Exception as error:
-            answer[0] = str(error)
-
-    if name in _loaded or name in {spec.name for spec in BUILT_IN}:
-        ask()
-    else:
-        thread = threading.Thread(target=ask, daemon=True, name=f"fastconv probe of {name}")
-        thread.start()
-        thread.join(PATIENCE)
-    return answer[0]
-
-
-def register_backend(spec: BackendSpec) -> None:
-    """Add a backend to the table of this process, as an installed plugin's entry point does.
-
-    Parameters
-    ----------
-    spec : BackendSpec
-        Its name must be new; registering an equal spec again does nothing.
-
-    Raises
-    ------
-    ValueError
-        The name is not well formed, or is that of another backend; or an array type is not "module:Class".
-
-    Examples
-    --------
-    >>> import fastconv
-    >>> from fastconv.backends.reference import ReferenceBackend
-    >>> fastconv.register_backend(fastconv.BackendSpec("mine", ReferenceBackend))
-    >>> fastconv.conv2d([[1, 2]], [[3]], backend="mine")
-    array([[3, 6]])
-    """
-    from ._loading import check_spec
-
-    check_spec(spec)
-    other = {row.name: row for row in BUILT_IN}.get(spec.name) or _registered.get(spec.name)
-    if other is not None and other != spec:
-        raise ValueError(f"there already is a backend {spec.name!r} ({other.implementation}); choose another name.")
-    _registered[spec.name] = spec

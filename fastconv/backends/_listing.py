@@ -1,0 +1,103 @@
+"""What a user asks of the table: which backends there are, what is known of one, and one more."""
+
+from __future__ import annotations
+
+import threading
+
+from . import BUILT_IN, BackendSpec, _table
+from ._table import find, load, specs
+
+PATIENCE = 10.0  # seconds that `backends` waits for one plugin to load and probe
+
+
+def backends() -> dict[str, str]:
+    """Return every backend that is built in, registered or installed, with "usable" or why it can't be used.
+
+    Loads and probes each of them; a broken one breaks nothing but its own line, and a slow one is left after ten
+    seconds.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.backends()["cpu"]
+    'usable'
+    """
+    return {name: _verdict(name) for name in specs()}
+
+
+def _verdict(name: str) -> str:
+    answer = [f"backend {name!r} did not answer within {PATIENCE:.0f} seconds; it is still loading."]
+
+    def ask() -> None:
+        try:
+            load(name)
+            answer[0] = "usable"
+        except Exception as error:
+            answer[0] = str(error)
+
+    if name in _table._loaded or name in {spec.name for spec in BUILT_IN}:
+        ask()
+    else:
+        thread = threading.Thread(target=ask, daemon=True, name=f"fastconv probe of {name}")
+        thread.start()
+        thread.join(PATIENCE)
+    return answer[0]
+
+
+def register_backend(spec: BackendSpec) -> None:
+    """Add a backend to the table of this process, as an installed plugin's entry point does.
+
+    Parameters
+    ----------
+    spec : BackendSpec
+        Its name must be new; registering an equal spec again does nothing.
+
+    Raises
+    ------
+    ValueError
+        The name is not well formed, or is that of another backend; or an array type is not "module:Class".
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> from fastconv.backends.reference import ReferenceBackend
+    >>> fastconv.register_backend(fastconv.BackendSpec("mine", ReferenceBackend))
+    >>> fastconv.conv2d([[1, 2]], [[3]], backend="mine")
+    array([[3, 6]])
+    """
+    from ._loading import check_spec
+
+    check_spec(spec)
+    other = {row.name: row for row in BUILT_IN}.get(spec.name) or _table._registered.get(spec.name)
+    if other is not None and other != spec:
+        raise ValueError(f"there already is a backend {spec.name!r} ({other.implementation}); choose another name.")
+    _table._registered[spec.name] = spec
+
+
+def backend_spec(name: str) -> BackendSpec:
+    """Return the description of a backend, without importing its implementation.
+
+    Parameters
+    ----------
+    name : str
+        The backend's name.
+
+    Returns
+    -------
+    BackendSpec
+        As it was registered or published, with the distribution that it comes from.
+
+    Raises
+    ------
+    BackendNotFoundError
+        There is no backend of that name.
+    BackendUnavailableError
+        It is disabled by FASTCONV_DISABLE_BACKENDS.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.backend_spec("cpu").accepts
+    ('numpy:ndarray',)
+    """
+    return find(name)
