@@ -21,6 +21,7 @@ MODULES = [
     "backends._listing",
     "filters",
     "testing._calls",
+    "testing.strategies",
 ]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").rglob("*.md")])
 

@@ -49,7 +49,7 @@ class Call(NamedTuple):
     weight: Array
     bias: Array | None
     options: dict[str, Any]
-    seed: int
+    seed: int | None  # of `random_call`, None if that did not draw it
     exact: bool  # small integers alone: every partial sum is exact in every arithmetic
 
     def __repr__(self) -> str:
@@ -58,7 +58,8 @@ class Call(NamedTuple):
             for name, a in (("x", self.x), ("weight", self.weight), ("bias", self.bias))
             if a is not None
         )
-        return f"fastconv.testing.random_call({self.seed}): {arrays}; {self.options}"
+        drawn = "a call" if self.seed is None else f"fastconv.testing.random_call({self.seed})"
+        return f"{drawn}: {arrays}; {self.options}"
 
 
 def random_call(seed: int) -> Call:
@@ -106,9 +107,11 @@ def random_call(seed: int) -> Call:
     x_axes, weight_axes = _axes(rng, planar)
     kinds = _dtypes(rng)
     lattice = exact or all(np.dtype(kind).kind in "biu" for kind in kinds[:3])
-    x = _array(rng, x_axes, {"N": n, "C": groups * igc, "H": image[0], "W": image[1]}, kinds[0], lattice)
-    weight = _array(rng, weight_axes, {"O": groups * ocg, "I": igc, "H": kernel[0], "W": kernel[1]}, kinds[1], lattice)
-    bias = _array(rng, "O", {"O": groups * ocg}, kinds[2], lattice) if rng.random() < 0.5 else None
+    x = make_array(rng, x_axes, {"N": n, "C": groups * igc, "H": image[0], "W": image[1]}, kinds[0], lattice)
+    weight = make_array(
+        rng, weight_axes, {"O": groups * ocg, "I": igc, "H": kernel[0], "W": kernel[1]}, kinds[1], lattice
+    )
+    bias = make_array(rng, "O", {"O": groups * ocg}, kinds[2], lattice) if rng.random() < 0.5 else None
     options: dict[str, Any] = {"stride": _pair(rng, stride), "padding": padding, "dilation": _pair(rng, dilation)}
     options |= {"groups": groups, "padding_mode": mode, "flip": bool(rng.random() < 0.3)}
     if mode == "constant" and rng.random() < 0.4:
@@ -170,7 +173,7 @@ def _dtypes(rng: np.random.Generator) -> tuple[Any, Any, Any, Any]:
     return DTYPES[rng.choice(len(DTYPES), p=shares / shares.sum())][:4]
 
 
-def _array(rng: np.random.Generator, axes: str, sizes: dict[str, int], kind: str, lattice: bool) -> Array:
+def make_array(rng: np.random.Generator, axes: str, sizes: dict[str, int], kind: str, lattice: bool) -> Array:
     """An array of that shape with random values, in a random memory layout."""
     shape = tuple(sizes[letter] for letter in axes)
     dtype = np.dtype(kind)

@@ -43,29 +43,53 @@ def check_call(call: Call, backend: str, out: Array | None = None, **changes: An
     """
     options = call.options | changes
     result = fastconv.conv2d(call.x, call.weight, call.bias, **options, backend=backend, out=out)
-    expected = fastconv.conv2d(call.x, call.weight, call.bias, **options, backend="reference")
-    _expect(type(result) is np.ndarray, call, f"the result is a {type(result).__name__}")
-    _expect(result.shape == expected.shape, call, f"shape {result.shape}, expected {expected.shape}")
     if out is None:
-        _expect(result.dtype == expected.dtype and result.dtype.isnative, call, f"dtype {result.dtype}")
-        _expect(
-            result.flags.c_contiguous and result.flags.writeable, call, "the result is not a new C-contiguous array"
-        )
-    if call.exact or result.dtype.kind in "iu":
-        _expect(np.array_equal(result, expected), call, "not exact")
-        return result
+        expect(type(result) is np.ndarray, f"the result is a {type(result).__name__} for {call}")
+        fresh = result.flags.c_contiguous and result.flags.writeable and result.dtype.isnative
+        expect(fresh, f"the result is not a new C-contiguous array of native byte order for {call}")
+    judge(call, result, backend, **changes)
+    return result
+
+
+def judge(call: Call, result: Array, backend: str, exact: bool = True, **changes: Any) -> None:
+    """Compare the result of a call with the reference backend's.
+
+    Parameters
+    ----------
+    call : Call
+        The call.
+    result : numpy.ndarray
+        What a backend made of it.
+    backend : str
+        The backend, whose plan may state an error bound of its own.
+    exact : bool
+        Whether sums of small integers in floating point must be exact, which FFT and Winograd do not promise.
+    **changes
+        Options that replace the call's.
+
+    Raises
+    ------
+    MismatchError
+        Shape, dtype, a value, or the pattern of NaN and infinities is wrong.
+    """
+    options = call.options | changes
+    expected = fastconv.conv2d(call.x, call.weight, call.bias, **options, backend="reference")
+    expect(result.shape == expected.shape, f"shape {result.shape}, expected {expected.shape} for {call}")
+    same = result.dtype.newbyteorder("=") == expected.dtype
+    expect(same, f"dtype {result.dtype}, expected {expected.dtype} for {call}")
+    if (call.exact and exact) or result.dtype.kind in "iu":
+        expect(np.array_equal(result, expected), f"not exact for {call}")
+        return
     wide = np.complex128 if result.dtype.kind == "c" else np.float64
     got, want = result.astype(wide), expected.astype(wide)
-    _expect(_same_pattern(got, want), call, "another pattern of NaN and infinities")
+    expect(_same_pattern(got, want), f"another pattern of NaN and infinities for {call}")
     finite = np.isfinite(want)
     with np.errstate(invalid="ignore"):
         excess = np.abs(got - want)[finite] - error_bound(call, backend, **changes)[finite]
-    _expect(
+    expect(
         not (excess > 0).any(),
-        call,
-        f"{(excess > 0).sum()} elements outside the bound, worst by {excess.max(initial=0):.3g}",
+        f"{(excess > 0).sum()} elements outside the bound, worst by {excess.max(initial=0):.3g}, for {call}",
     )
-    return result
 
 
 def error_bound(call: Call, backend: str, **changes: Any) -> Array:
@@ -87,6 +111,7 @@ def _same_pattern(got: Array, want: Array) -> bool:
     )
 
 
-def _expect(condition: bool | np.bool_, call: Call, complaint: str) -> None:
+def expect(condition: bool | np.bool_, complaint: str) -> None:
+    """Raise `MismatchError` with a complaint unless the condition holds."""
     if not condition:
-        raise MismatchError(f"{complaint} for {call}")
+        raise MismatchError(complaint)
