@@ -197,7 +197,7 @@ def test_every_test_of_the_kit_passes_for_what_is_right(table, test):
 def pytest_run(folder, *arguments, **environment):
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *arguments],
         cwd=folder, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path} | environment,
     )  # fmt: skip
 

@@ -10,8 +10,10 @@ from .conformance import BackendConformance
 class TestBackend(BackendConformance):
     """The kit with its defaults, for a backend that works on NumPy arrays."""
 
+    least_share = 0.0
+
     @pytest.fixture(autouse=True, scope="class")
-    def _backend(self, request: pytest.FixtureRequest) -> None:
-        request.cls.backend = request.config.getoption("--fastconv-backend")
-        request.cls.problems = request.config.getoption("--fastconv-problems")
-        request.cls.least_share = 0.0
+    @classmethod
+    def _backend(cls, pytestconfig: pytest.Config) -> None:
+        cls.backend = pytestconfig.getoption("--fastconv-backend")
+        cls.problems = pytestconfig.getoption("--fastconv-problems")
