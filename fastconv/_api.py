@@ -18,6 +18,8 @@ from .backends._table import choose
 from .backends._table import plan as make_plan
 from .backends._types import Kinds
 
+ndarray = np.ndarray
+
 Array = np.ndarray[Any, Any]
 
 PLANS = 256  # plans that are kept; the oldest goes when there is one more
@@ -166,9 +168,17 @@ def conv2d(
             return known
     num_threads = check_num_threads(num_threads)
     names, source = selection(backend)
-    (x, weight, bias), (seen_x, seen_weight, seen_bias), (names, source, kinds) = receive(
-        (x, weight, bias), out, names, source
-    )
+    kinds: Kinds = ()
+    seen_x, seen_weight, seen_bias = x, weight, bias
+    if not (  # NumPy's arrays alone need no look at who owns them
+        type(x) is ndarray
+        and type(weight) is ndarray
+        and (bias is None or type(bias) is ndarray)
+        and (out is None or type(out) is ndarray)
+    ):
+        (x, weight, bias), (seen_x, seen_weight, seen_bias), (names, source, kinds) = receive(
+            (x, weight, bias), out, names, source
+        )
     problem = Problem.of(
         seen_x, seen_weight, seen_bias, stride, padding, dilation, groups, padding_mode=padding_mode,
         fill_value=fill_value, flip=flip, data_format=data_format, weight_format=weight_format, dtype=dtype,
