@@ -3,7 +3,12 @@
 import doctest
 import importlib
 import inspect
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,7 +28,14 @@ MODULES = [
     "testing._calls",
     "testing.strategies",
 ]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").rglob("*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "plugins").rglob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
+    ]
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -91,12 +103,64 @@ def test_environment_variables_are_documented():
         assert name in text, f"{name} is in no page"
 
 
-def test_template_in_the_how_to_is_the_template():
-    """The how-to shows the plugin's own files."""
-    page = (ROOT / "docs/howto/add-a-backend.md").read_text()
-    plugin = ROOT / "plugins/template"
-    assert 'windows = "fastconv_windows:BACKEND"' in page
-    assert 'windows = "fastconv_windows:BACKEND"' in (plugin / "pyproject.toml").read_text()
-    squeezed = re.sub(r"\s+|,(?=\s*\))", "", (plugin / "fastconv_windows.py").read_text())
-    block = re.search(r"# fastconv_windows\.py\n(.*?)```", page, re.DOTALL).group(1)
-    assert re.sub(r"\s+|,(?=\s*\))", "", block) in squeezed
+def code_blocks(page, kind="python"):
+    return re.findall(rf"```{kind}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["which-backend", "threads"])
+def test_python_examples_of_the_pages_run(name):
+    names = {}
+    try:
+        for block in code_blocks(ROOT / "docs" / f"{name}.md"):
+            exec(compile(block, name, "exec"), names)
+    finally:
+        fastconv.set_default_backend(None)
+
+
+def test_the_how_to_shows_the_template_file_by_file():
+    """What a reader of the page copies is what `.ci/run` installs and puts through the conformance kit."""
+    page, plugin = ROOT / "docs/howto/add-a-backend.md", ROOT / "plugins/template"
+    shown = set()
+    for block in code_blocks(page):
+        name, _, code = block.partition("\n")
+        if name.startswith("# "):
+            assert code == (plugin / name[2:]).read_text(), name
+            shown.add(name[2:])
+    assert shown == {str(path.relative_to(plugin)) for path in plugin.rglob("*.py")}
+    (toml,) = code_blocks(page, "toml")
+    assert toml in (plugin / "pyproject.toml").read_text()
+    commands = " ".join(code_blocks(page, "sh"))
+    assert "-p fastconv.testing.plugin --fastconv-backend=windows" in commands
+    assert "--fastconv-backend=windows" in (ROOT / ".ci/run").read_text()
+
+
+@pytest.mark.parametrize(
+    ("folder", "only"),
+    [("plugins/template", "test"), ("examples/fastconv-scipy", "usable or agrees or finite or early")],
+)
+def test_plugins_of_this_repository_pass_their_own_tests(folder, only, tmp_path):
+    """As if they were installed: their modules and an entry point on the path."""
+    plugin = ROOT / folder
+    project = tomllib.loads((plugin / "pyproject.toml").read_text())["project"]
+    for path in plugin.glob("*.py"):
+        shutil.copy(path, tmp_path)
+    metadata = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0.1.0\n")
+    ((name, value),) = project["entry-points"]["fastconv.backends"].items()
+    (metadata / "entry_points.txt").write_text(f"[fastconv.backends]\n{name} = {value}\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", only],
+        cwd=plugin, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "passed" in done.stdout
+
+
+def test_examples_stay_short():
+    """What the example shows: a library as a backend, in under 80 lines."""
+    lines = [
+        line for path in (ROOT / "examples/fastconv-scipy").rglob("*.py") for line in path.read_text().splitlines()
+    ]
+    assert len(lines) < 80
