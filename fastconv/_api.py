@@ -96,14 +96,16 @@ def conv2d(
         then computes it or raises. By default what the environment variable FASTCONV_ALGORITHM says, or ``"auto"``.
     backend : str or tuple of str, optional
         Who computes it; a tuple is tried in order. By default what `use_backend`, `set_default_backend` or the
-        environment variable FASTCONV_BACKEND say, or ``"cpu"``.
+        environment variable FASTCONV_BACKEND say, or ``"cpu"``. Arrays of a library whose type a backend owns, such as
+        Dask's, go to that backend by themselves.
     num_threads : int, optional
         Most threads to use. By default OpenMP's setting, no more than the processors this process may use.
 
     Returns
     -------
     numpy.ndarray
-        The result, in the order of `data_format`, C-contiguous; `out` if that was given.
+        The result, in the order of `data_format`, C-contiguous; `out` if that was given. An array of another library
+        where an operand is one that a backend owns.
 
     Raises
     ------

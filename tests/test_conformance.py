@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 import warnings
 
 import numpy as np
@@ -186,12 +187,85 @@ def test_a_wrong_backend_fails(table, monkeypatch, what):
             del os.environ[name]
 
 
-@pytest.mark.parametrize("test", sorted(name for name in dir(BackendConformance) if name.startswith("test_")))
+TESTS = sorted(name for name in dir(BackendConformance) if name.startswith("test_"))
+
+
+@pytest.mark.parametrize("test", TESTS)
 def test_every_test_of_the_kit_passes_for_what_is_right(table, test):
     """The same base as above with nothing wrong: so it is the one change that fails."""
     fastconv.register_backend(fastconv.BackendSpec("right", ReferenceBackend))
     kit = type("Kit", (BackendConformance,), {"backend": "right", "problems": 60})()
     getattr(kit, test)()
+
+
+class Box:
+    """An array of another library."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
+
+
+class BoxBackend(ReferenceBackend):
+    """The reference, for boxes too."""
+
+    def plan(self, problem):
+        def run(x, weight, bias, out, num_threads):
+            operands = [a.values if isinstance(a, Box) else a for a in (x, weight, bias)]
+            if isinstance(out, np.ndarray):
+                return right(problem)(*operands, out, num_threads)
+            return self.wrap(right(problem)(*operands, np.empty(problem.out_shape, problem.dtype), num_threads))
+
+        return run
+
+    def wrap(self, y):
+        return Box(y)
+
+
+class BoxKit(BackendConformance):
+    backend = "box"
+    problems = 40
+
+    def make_array(self, array):
+        return Box(array)
+
+    def to_numpy(self, array):
+        return array.values
+
+
+@pytest.fixture(params=[("numpy:ndarray",), ()], ids=["NumPy's too", "boxes alone"])
+def boxes(table, monkeypatch, request):
+    monkeypatch.setitem(sys.modules, "boxes", types.SimpleNamespace(Box=Box))
+    return fastconv.BackendSpec("box", BoxBackend, owns=("boxes:Box",), accepts=request.param)
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_kit_works_on_arrays_that_a_backend_owns(boxes, test):
+    fastconv.register_backend(boxes)
+    getattr(BoxKit(), test)()
+
+
+def test_kit_of_owned_arrays_sees_what_is_wrong(boxes):
+    fastconv.register_backend(boxes)
+    with pytest.raises(NotImplementedError, match="'box' owns arrays: its kit needs make_array and to_numpy"):
+        type("Kit", (BackendConformance,), {"backend": "box"})().test_agrees_with_the_reference()
+    fastconv.register_backend(boxes._replace(name="naked", implementation=Naked))
+    kit = type("Kit", (BoxKit,), {"backend": "naked"})()
+    with pytest.raises(fastconv.BackendResultError, match="not an array of a type it owns"):
+        kit.test_agrees_with_the_reference()
+    fastconv.register_backend(boxes._replace(name="off", implementation=Off))
+    kit = type("Kit", (BoxKit,), {"backend": "off"})()
+    with pytest.raises(MismatchError, match=NOT_RIGHT):
+        kit.test_agrees_with_the_reference()
+
+
+class Naked(BoxBackend):
+    def wrap(self, y):
+        return y
+
+
+class Off(BoxBackend):
+    def wrap(self, y):
+        return Box(y + y.dtype.type(1))
 
 
 def pytest_run(folder, *arguments, **environment):

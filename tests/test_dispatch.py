@@ -295,7 +295,10 @@ def test_disabled_owner_keeps_its_arrays(lib, monkeypatch):
         conv2d(Array(IMAGE), KERNEL)
 
 
-@pytest.mark.parametrize("owns", ["numpy:ndarray", "numpy.ma:MaskedArray", "builtins:object", "builtins:list"])
+@pytest.mark.parametrize(
+    "owns",
+    ["numpy:ndarray", "numpy.ma:MaskedArray", "builtins:object", "builtins:list", "array:array", "collections.abc:Set"],
+)
 def test_numpys_and_pythons_types_cannot_be_owned(lib, owns):
     with pytest.raises(ValueError, match="can't own"):
         fastconv.register_backend(BackendSpec("greedy", Owner, owns=(owns,)))

@@ -292,7 +292,7 @@ def test_neither_import_nor_calls_on_numpy_arrays_look_for_plugins(tmp_path):
     """Everything that a call with default settings imports is in sys.modules, and no plugin is."""
     add_plugin(tmp_path, "exits", LIGHT["exits"][0])
     code = """
-        import sys
+        import array, sys
         import numpy as np
         before = set(sys.modules)
         import fastconv
@@ -303,6 +303,8 @@ def test_neither_import_nor_calls_on_numpy_arrays_look_for_plugins(tmp_path):
             fastconv.conv2d(x, w)
             fastconv.conv2d(x, w, out=out)
             fastconv.conv2d(x.tolist(), w)
+            fastconv.conv2d(np.float32(2) * x, w, np.ma.array(np.ones(4)))
+            fastconv.conv2d(memoryview(x), w, array.array("f", [1, 2, 3, 4]))
             fastconv.conv2d(x, w, backend=("reference", "cpu"))
             fastconv.plan_conv2d(w)(x)
             with fastconv.trace(), fastconv.use_backend("cpu"):

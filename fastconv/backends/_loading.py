@@ -17,6 +17,7 @@ from .._errors import (
     ConfigError,
 )
 from . import API, Backend, BackendSpec
+from ._types import UNOWNED
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -86,7 +87,7 @@ def check_spec(spec: object) -> BackendSpec:
         if not re.fullmatch(r"\w+(\.\w+)*:\w+", kind):
             raise ValueError(f"an array type must be 'module:Class', got {kind!r:.60} for backend {name!r}.")
     for kind in spec.owns:
-        if re.match(r"(numpy|builtins)\b", kind):
+        if re.split(r"[.:]", kind)[0] in UNOWNED:
             raise ValueError(f"backend {name!r} can't own {kind!r:.60}: NumPy's arrays go where the user says.")
     return spec
 

@@ -15,6 +15,7 @@ from . import BackendSpec
 Kinds = tuple[tuple[str, type], ...]
 
 NUMPY = "numpy:ndarray"
+UNOWNED = sys.stdlib_module_names | {"numpy"}  # whose types no backend can own: they go where the user says
 
 
 def route(operands: dict[str, Any], names: tuple[str, ...], source: str) -> tuple[tuple[str, ...], str, Kinds]:
@@ -73,7 +74,7 @@ def refuse_types(spec: BackendSpec, kinds: Kinds | None) -> None:
 
 def _owners(kind: type) -> list[BackendSpec]:
     """The backends that own the first class of a type's MRO that any owns."""
-    if str(kind.__module__).partition(".")[0] in ("numpy", "builtins"):
+    if str(kind.__module__).partition(".")[0] in UNOWNED:
         return []
     from ._table import specs  # a foreign array is one of the few reasons to look at installed plugins
 

@@ -21,6 +21,7 @@ import fastconv
 from ._calls import Call, random_call
 from ._judge import expect, judge
 from ._state import snapshot
+from ._views import frozen, views
 from .strategies import calls
 
 Array = np.ndarray[Any, Any]
@@ -70,11 +71,11 @@ class BackendConformance:
 
     def make_array(self, array: Array) -> Any:
         """Return an array of a type that the backend owns with these values. For backends that own arrays."""
-        raise NotImplementedError
+        raise NotImplementedError(f"backend {self.backend!r} owns arrays: its kit needs make_array and to_numpy")
 
     def to_numpy(self, array: Any) -> Array:
         """Return the values of an array that the backend owns. For backends that own arrays."""
-        raise NotImplementedError
+        raise NotImplementedError(f"backend {self.backend!r} owns arrays: its kit needs make_array and to_numpy")
 
     # --- what the tests are made of
 
@@ -205,8 +206,8 @@ class BackendConformance:
         x = rng.integers(-3, 4, (3, 4, 9, 8)).astype(np.float32)
         weight = rng.integers(-3, 4, (4, 4, 3, 2)).astype(np.float32)
         call, taken = Call(x, weight, None, {"padding": 1}, None, True), 0
-        for name, view in _views(x).items():
-            for changed in (call._replace(x=view), call._replace(weight=_views(weight)[name])):
+        for name, view in views(x).items():
+            for changed in (call._replace(x=view), call._replace(weight=views(weight)[name])):
                 taken += sum(self.check(changed, owned) for owned in self.ways())
         expect(taken > 0, f"it takes none of {call}")
 
@@ -216,7 +217,7 @@ class BackendConformance:
             pytest.skip("it does not take NumPy's arrays")
         for call in self.taken(40):
             y = self.compute(call)
-            for name, out in _views(np.full(y.shape, 7, y.dtype), writable=True).items():
+            for name, out in views(np.full(y.shape, 7, y.dtype), writable=True).items():
                 result = fastconv.conv2d(*call[:3], **call.options, backend=self.backend, out=out)
                 expect(result is out, f"out ({name}) is not what is returned for {call}")
                 judge(call, result, self.backend, self.exact)
@@ -236,8 +237,8 @@ class BackendConformance:
                 expect(
                     [None if a is None else a.tobytes() for a in call[:3]] == before, f"it changed operands of {call}"
                 )
-                bias = None if call.bias is None else _frozen(call.bias)
-                self.check(call._replace(x=_frozen(call.x), weight=_frozen(call.weight), bias=bias), owned)
+                bias = None if call.bias is None else frozen(call.bias)
+                self.check(call._replace(x=frozen(call.x), weight=frozen(call.weight), bias=bias), owned)
 
     def test_plans(self) -> None:
         """A plan for weights that stay the same gives what a call gives, from several threads too."""
@@ -392,26 +393,3 @@ print(", ".join(early[:10]))
 
 def _same(array: Any) -> Any:
     return array
-
-
-def _frozen(array: Array) -> Array:
-    array = array.view()
-    array.flags.writeable = False
-    return array
-
-
-def _views(array: Array, writable: bool = False) -> dict[str, Array]:
-    """The same values in other memory layouts, by name."""
-    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1] + 1), array.dtype)[..., 1::2]
-    wide[...] = array
-    views = {
-        "contiguous": array.copy(),
-        "in Fortran's order": np.asfortranarray(array),
-        "every other element": wide,
-        "reversed": array[..., ::-1].copy()[..., ::-1],
-        "axes permuted": array.T.copy().T,
-        "swapped bytes": array.astype(array.dtype.newbyteorder("S")),
-    }
-    if not writable:
-        views["one row again and again"] = np.broadcast_to(array[:1], array.shape)
-    return views
