@@ -45,7 +45,9 @@ class BackendPlan(Protocol):
     A plan may have more: ``explain(num_threads)``, a dict of what it would do, which gets x, weight and bias besides if
     the backend owns one of them and they are at hand; and ``prepare(weight, bias, shared)``, for `plan_conv2d`, which
     returns the same problem's plan for weights that stay the same, called as ``plan(x, out, num_threads)``. `shared` is
-    a dict of the user's plan, where what is made of the weights is kept for other images.
+    a dict of the user's plan, where what is made of the weights is kept for other images. And ``error()``, for FFT and
+    the like: the constant K of `conv2d_error_bound`, and how many pixels beside an output's window (rows, columns) its
+    error depends on.
     """
 
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any, num_threads: int) -> Any:
