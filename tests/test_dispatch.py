@@ -177,13 +177,16 @@ def test_owner_that_takes_the_other_arrays_too_computes(lib):
     assert type(conv2d(Array(IMAGE), Array(KERNEL))) is Array
 
 
-def test_two_owners_of_one_type_are_an_error_until_one_is_selected(lib):
+def test_two_owners_of_one_type_are_an_error_until_one_is_selected(lib, monkeypatch):
     fastconv.register_backend(BackendSpec("rival", Owner, owns=("lib:Array",)))
     with pytest.raises(fastconv.BackendUnsupportedError, match="which 'owner' and 'rival' owns"):
         conv2d(Array(IMAGE), KERNEL)
     with fastconv.use_backend("rival"):
         assert fastconv.explain(Array(IMAGE), KERNEL).backend == "rival"
     assert fastconv.explain(Array(IMAGE), KERNEL, backend="owner").backend == "owner"
+    monkeypatch.setenv("FASTCONV_DISABLE_BACKENDS", "owner")
+    _config.reload()
+    assert fastconv.explain(Array(IMAGE), KERNEL).backend == "rival"
 
 
 def test_the_most_derived_class_that_is_owned_decides(lib, monkeypatch):

@@ -38,7 +38,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends.__init__": {"_problem"},
     "backends._table": {"_config", "_errors", "_problem", "backends", "backends._loading", "backends._types"},
     "backends._listing": {"backends", "backends._table", "backends._loading"},
-    "backends._types": {"_arguments", "_errors", "backends", "backends._table"},
+    "backends._types": {"_arguments", "_config", "_errors", "backends", "backends._table"},
     "backends._loading": {"_arguments", "_config", "_errors", "backends", "backends._types"},
     "backends._selection": {"_config"},
     "backends.cpu": {"_arguments", "_config", "_cpus", "_errors", "_kernels", "_problem"},

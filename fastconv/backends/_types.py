@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _config
 from .._arguments import clip
 from .._errors import BackendUnsupportedError
 from . import BackendSpec
@@ -79,10 +80,11 @@ def _owners(kind: type) -> list[BackendSpec]:
     from ._table import specs  # a foreign array is one of the few reasons to look at installed plugins
 
     owned = [(_resolve(name), spec) for spec in specs().values() for name in spec.owns]
+    disabled = _config.get("FASTCONV_DISABLE_BACKENDS")
     for base in kind.__mro__:
         found = [spec for other, spec in owned if other is base]
-        if found:
-            return found
+        if found:  # one that is disabled says so, unless there is another
+            return [spec for spec in found if spec.name not in disabled] or found
     return []
 
 
