@@ -188,6 +188,25 @@ int64_t fc_box_scratch(const fc_plan *plan, int64_t channels, int64_t rows, int6
 /* An element of the arithmetic, f32 or f64. */
 double fc_read(const char *from, fc_dtype dtype);
 void fc_write(char *to, double value, fc_dtype dtype);
+/* An image in planes, one for each horizontal phase of each channel: padded, and taken apart by stride, so that every tap of
+ * the kernel finds the pixels of neighbouring outputs side by side. Taps k and k + period share a phase. */
+typedef struct {
+    int64_t period, phases;
+    int64_t lead;        /* elements before a row, so that those copied from the image begin a cache line */
+    int64_t rows, pitch; /* of a plane: all rows of the window, and elements from one to the next */
+    int64_t plane;       /* bytes */
+} fc_phases;
+
+fc_phases fc_phases_of(const fc_problem *p, int64_t lanes, int64_t out_rows, int64_t out_columns);
+
+/* Where column kx of the kernel finds the first output's pixel, in bytes from the planes of its channel. */
+int64_t fc_phase_offset(const fc_problem *p, const fc_phases *l, int64_t kx);
+
+/* Copy what `out_rows` by `out_columns` outputs need of `channels` channels, of which `image` is the first one's first pixel,
+ * from padded row and column `row0`, `column0` on. Columns of a constant's border are the same for all rows: they are
+ * written where `borders` is set. */
+void fc_copy_phases(const fc_plan *plan, const fc_operands *operands, const fc_phases *l, const char *image, int64_t channels,
+                    int64_t row0, int64_t out_rows, int64_t column0, int64_t out_columns, char *to, int borders);
 
 /* The rows of a panel for input channels `c` to `c + count` of a group, in the order of the chain: each the weights of
  * `columns` output channels from `oc` on, 0 where there are no more. `c` begins a block of channels. */

@@ -94,6 +94,13 @@ typedef struct {
     void (*run[3][5])(const fc_rows_run *run);
 } fc_rows;
 
+/* Rows of an image to where kernels read them: of each row `count` elements, lanes or more, that lie `stride` apart. Steps
+ * in bytes. */
+typedef struct {
+    int lanes;
+    void (*copy[3])(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count); /* by stride */
+} fc_moves;
+
 /* to[j][i] = from[i][j] for i < rows and j < columns: elements that lie one after the other in a row. Row j of `to` lies
  * to_at[j] bytes from it, or j * to_step where to_at is NULL; from_step in bytes. */
 typedef void (*fc_transpose_fn)(char *to, const int64_t *to_at, int64_t to_step, const char *from, int64_t from_step,
@@ -164,6 +171,7 @@ const fc_peak *fc_peak_of(int isa, fc_dtype dtype);
 const fc_channels *fc_channels_of(int isa, fc_dtype dtype);
 const fc_rows *fc_rows_of(int isa, fc_dtype dtype);
 const fc_winograd *fc_winograd_of(int isa, fc_dtype dtype); /* NULL for integers */
+const fc_moves *fc_moves_of(int isa, fc_dtype dtype);
 fc_transpose_fn fc_transpose_of(int isa, fc_dtype dtype);
 
 #endif

@@ -14,7 +14,9 @@
 
 enum {
     STRIP_BYTES = 1 << 20,
-    STRIP_GOOD = 96 << 10, /* as long as a block is higher than its kernel */
+    STRIP_GOOD = 20 << 10,  /* in the first-level cache, */
+    STRIP_WIDE = 128 << 10, /* or where only what is at the sides is copied: */
+    WIDE = 256,             /* from so many columns on */
     MOST_COLUMNS = 1024,   /* of outputs in a task */
     MOST_TAPS = 1 << 12,   /* of the kernel, times channels */
     MOST_TOGETHER = 64,    /* rows of outputs, of one dilation, that are kept in one block */
@@ -26,33 +28,13 @@ enum {
     TILE = 30,             /* and to begin and end a tile */
 };
 
-typedef struct {
-    int64_t period, phases; /* taps apart that share a phase, and how many there are */
-    int64_t lead;           /* elements before a row, so that those copied from the image begin a cache line */
-    int64_t rows, pitch;    /* of a plane of the strip */
-    int64_t plane;          /* bytes */
-} layout;
-
 /* How a problem is cut. */
 typedef struct {
-    int64_t rows, columns; /* of outputs in a task, at most */
+    int64_t rows, columns; /* of outputs in a task, at most, */
+    int64_t block;         /* and rows of a strip */
     int64_t row_blocks, col_blocks;
     int64_t groups; /* of a task */
 } cut;
-
-static layout lay_out(const fc_problem *p, int lanes, int64_t rows, int64_t columns)
-{
-    layout l;
-    l.period = p->sw / gcd(p->sw, p->dw);
-    l.phases = least(l.period, p->kw);
-    l.rows = (rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
-    l.lead = p->sw == 1 ? (lanes - p->pl % lanes) % lanes : 0;
-    l.pitch = ceil_div(l.lead + ceil_div(columns, lanes) * lanes + (p->kw - 1) * p->dw / p->sw, lanes) * lanes;
-    if (l.pitch * element_size(p) % 2048 == 0) /* rows at such a distance share a few sets of the cache */
-        l.pitch += lanes;
-    l.plane = l.rows * l.pitch * element_size(p);
-    return l;
-}
 
 static const char *reject(const fc_problem *p)
 {
@@ -77,21 +59,27 @@ static cut cut_up(const fc_problem *p, const fc_tile *tile)
     c.col_blocks = ceil_div(p->ow, MOST_COLUMNS);
     c.columns = ceil_div(p->ow, c.col_blocks);
     /* Rows of outputs for a strip of so many bytes; doubles, since strides and dilations may be huge. */
-    const layout one = lay_out(p, tile->lanes, 1, c.columns);
+    const fc_phases one = fc_phases_of(p, tile->lanes, 1, c.columns);
     const double row_bytes = (double)(one.pitch * one.phases * igc * element_size(p)), kernel = (double)one.rows;
     const double most_rows = 1 + (STRIP_BYTES / row_bytes - kernel) / (double)p->sh;
-    const double good_rows = 1 + (STRIP_GOOD / row_bytes - kernel) / (double)p->sh;
+    const double good_rows = 1 + ((p->sw == 1 && c.columns >= WIDE ? STRIP_WIDE : STRIP_GOOD) / row_bytes - kernel) / (double)p->sh;
     const int64_t together = FC_ROWS_MAX * (p->sh == 1 ? least(p->dh, MOST_TOGETHER) : 1); /* that share rows of the strip */
-    c.rows = most((int64_t)(good_rows < 1 ? 1 : good_rows) / together, 1) * together;
-    if ((double)c.rows > most_rows)
-        c.rows = most((int64_t)most_rows, 1);
-    c.rows = least(c.rows, p->oh);
+    c.block = most((int64_t)(good_rows < 1 ? 1 : good_rows) / together, 1) * together;
+    if ((double)c.block > most_rows)
+        c.block = most((int64_t)most_rows, 1);
+    c.block = least(c.block, p->oh);
+    /* Rows of a task: as many blocks as leave enough tasks. */
+    const double work = (double)p->n * (double)p->oc * (double)p->oh * (double)p->ow * (double)chain_length(p);
+    const double wanted = work / TASK_MACS < MIN_TASKS ? work / TASK_MACS : MIN_TASKS;
+    const double planes = (double)p->n * (double)p->groups * (double)c.col_blocks;
+    const int64_t blocks = ceil_div(p->oh, c.block);
+    c.row_blocks = least(blocks, planes < wanted ? (int64_t)(wanted / planes) + 1 : 1);
+    c.rows = least(ceil_div(blocks, c.row_blocks) * c.block, p->oh);
     c.row_blocks = ceil_div(p->oh, c.rows);
     c.groups = 1;
     const double macs = (double)(c.rows * c.columns * ocg) * (double)chain_length(p);
-    const double blocks = (double)p->n * (double)c.row_blocks * (double)c.col_blocks;
     while (c.groups < p->groups && macs * (double)c.groups < TASK_MACS &&
-           blocks * (double)p->groups > MIN_TASKS * 2 * (double)c.groups)
+           planes * (double)c.row_blocks > MIN_TASKS * 2 * (double)c.groups)
         c.groups *= 2;
     return c;
 }
@@ -99,7 +87,7 @@ static cut cut_up(const fc_problem *p, const fc_tile *tile)
 static double cost(const fc_problem *p, const fc_tile *tile)
 {
     const cut c = cut_up(p, tile);
-    const layout l = lay_out(p, tile->lanes, c.rows, c.columns);
+    const fc_phases l = fc_phases_of(p, tile->lanes, c.rows, c.columns);
     const double blocks = (double)p->n * (double)p->groups * (double)c.row_blocks * (double)c.col_blocks;
     const double igc = (double)(p->ic / p->groups), ocg = (double)(p->oc / p->groups);
     const double vecs = (double)ceil_div(c.columns, tile->lanes), wide = (double)least((int64_t)vecs, tile->vecs);
@@ -122,11 +110,11 @@ typedef struct {
 static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
 {
     const int64_t igc = p->ic / p->groups, size = element_size(p);
-    const layout l = lay_out(p, tile->lanes, c->rows, c->columns);
+    const fc_phases l = fc_phases_of(p, tile->lanes, c->block, c->columns);
     parts at;
     at.weights = ceil_div(l.plane * l.phases * igc, 64) * 64;
     at.offsets = at.weights + ceil_div(chain_length(p) * size, 64) * 64;
-    at.sums = at.offsets + ceil_div(p->kw * igc * (int64_t)sizeof(int64_t), 64) * 64;
+    at.sums = at.offsets + ceil_div(2 * p->kw * igc * (int64_t)sizeof(int64_t), 64) * 64;
     at.end = ceil_div(at.sums + FC_ROWS_MAX * tile->columns * size, 128) * 128;
     return at;
 }
@@ -138,38 +126,6 @@ static void prepare(fc_plan *plan)
     plan->n_tasks = p->n * ceil_div(p->groups, c.groups) * c.row_blocks * c.col_blocks;
     plan->task_macs = (double)(c.rows * c.columns * c.groups * (p->oc / p->groups)) * (double)chain_length(p);
     plan->scratch_bytes = parts_of(p, plan->tile, &c).end;
-}
-
-/* One channel of the image from padded row and column `row0`, `column0` on, phase by phase. A constant's borders are the
- * same for every channel: only the first of a task writes them. */
-static inline __attribute__((always_inline)) void copy_plane(const fc_problem *p, const fc_operands *operands,
-                                                             const layout *l, const char *image, int64_t row0,
-                                                             int64_t column0, int64_t width, char *to, int borders,
-                                                             int64_t size)
-{
-    const int64_t *x = operands->x.stride;
-    borders |= p->padding_mode != FC_CONSTANT;
-    for (int64_t phase = 0; phase < l->phases; phase++, to += l->plane) {
-        const int64_t first = phase * p->dw % p->sw + column0 - p->pl; /* the image's column that column 0 is */
-        const int64_t hi = p->iw <= first ? 0 : least(ceil_div(p->iw - first, p->sw), width);
-        const int64_t lo = first >= 0 ? 0 : least(ceil_div(-first, p->sw), hi);
-        const int64_t inside = (first + lo * p->sw) * x[3], step = hi - lo > 1 ? p->sw * x[3] : size;
-        for (int64_t r = 0; r < l->rows; r++) {
-            const int64_t y = row0 + r - p->pt, at = y >= 0 && y < p->ih ? y : fc_extend(p->padding_mode, y, p->ih);
-            const char *row = at < 0 ? NULL : image + at * x[2];
-            char *out = to + (l->lead + r * l->pitch) * size;
-            if (borders) {
-                copy_border(p, operands, out, row, first, 0, row ? lo : width, size);
-                copy_border(p, operands, out, row, first, row ? hi : width, width, size);
-            }
-            if (!row || lo >= hi)
-                continue;
-            if (step == size)
-                copy_run(out + lo * size, row + inside, (hi - lo) * size);
-            else
-                fc_pick(out + lo * size, row + inside, step, hi - lo, size);
-        }
-    }
 }
 
 /* A block of outputs of one output channel: `run` says all but where and how much. */
@@ -210,6 +166,33 @@ static void run_block(const fc_rows *kernel, fc_rows_run run, int64_t dilation, 
         }
 }
 
+/* Where a block of outputs begins, and its size. */
+typedef struct {
+    int64_t row, rows, column, columns;
+} block;
+
+/* Outputs that lie so that their pixels can be read where they are: the middle of a block of rows that needs no padding.
+ * Its last tile may not be cut off, since that reads beyond its last output. */
+static block middle_of(const fc_problem *p, const fc_operands *operands, const fc_tile *tile, const block *all)
+{
+    const int64_t span = (p->kw - 1) * p->dw, top = all->row * p->sh - p->pt;
+    const int inside = top >= 0 && top + (all->rows - 1) * p->sh + (p->kh - 1) * p->dh < p->ih;
+    block b = *all;
+    b.columns = 0;
+    if (p->sw > 1 || !inside || (operands->x.stride[3] != element_size(p) && p->iw > 1))
+        return b;
+    const int64_t end = all->column + all->columns, right = least(end, p->iw + p->pl - span); /* where the image ends */
+    const int64_t left = all->column + ceil_div(most(p->pl - all->column, 0), tile->columns) * tile->columns;
+    int64_t columns = right - left;
+    if (columns <= tile->columns || right < end)
+        columns -= most(columns, 0) % tile->lanes;
+    if (columns <= 0 || (columns < all->columns && columns < WIDE / 2)) /* more tiles would be cut off than not copied */
+        return b;
+    b.column = left;
+    b.columns = columns;
+    return b;
+}
+
 static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
 {
     const fc_problem *p = &plan->problem;
@@ -220,50 +203,53 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const int64_t row_block = task % c.row_blocks, col_block = task / c.row_blocks % c.col_blocks;
     task /= c.row_blocks * c.col_blocks;
     const int64_t group0 = task % blocks * c.groups, n = task / blocks;
-    const int64_t row0 = part(row_block, c.row_blocks, p->oh), rows = part(row_block + 1, c.row_blocks, p->oh) - row0;
+    const int64_t row0 = row_block * c.rows, row1 = least(row0 + c.rows, p->oh);
     const int64_t col0 = part(col_block, c.col_blocks, p->ow), columns = part(col_block + 1, c.col_blocks, p->ow) - col0;
     const int64_t *x = operands->x.stride, *w = operands->weight.stride, *y = operands->y.stride;
     const parts at = parts_of(p, tile, &c);
-    const layout l = lay_out(p, tile->lanes, rows, columns);
-
-    /* A tile that is cut off reads beyond its last output. */
-    const int in_place = !(p->pt | p->pb | p->pl | p->pr) && p->sw == 1 && (x[3] == size || p->iw == 1) &&
-                         (columns % tile->lanes == 0 || columns > tile->vecs * tile->lanes);
-    int64_t *xoff = (int64_t *)((char *)scratch + at.offsets);
+    const fc_phases l = fc_phases_of(p, tile->lanes, c.block, c.columns);
+    int64_t *xoff = (int64_t *)((char *)scratch + at.offsets), *in_place = xoff + p->kw * igc;
     for (int64_t kx = 0; kx < p->kw; kx++)
-        for (int64_t i = 0; i < igc; i++)
-            xoff[kx * igc + i] = in_place ? i * x[1] + kx * p->dw * size
-                                          : (i * l.phases + kx % l.period) * l.plane + (l.lead + kx * p->dw / p->sw) * size;
+        for (int64_t i = 0; i < igc; i++) {
+            xoff[kx * igc + i] = i * l.phases * l.plane + fc_phase_offset(p, &l, kx);
+            in_place[kx * igc + i] = i * x[1] + kx * p->dw * size;
+        }
 
-    for (int64_t group = group0; group < least(group0 + c.groups, p->groups); group++) {
-        const char *image = operands->x.data + n * x[0] + group * igc * x[1];
-        fc_rows_run run = {.kh = p->kh, .taps = p->kw * igc, .stride = p->sh, .xoff = xoff, .w = (char *)scratch + at.weights};
-        if (in_place) {
-            run.x = image + row0 * p->sh * x[2] + col0 * size;
-            run.x_row = x[2];
-        } else {
-            const int64_t width = columns + (p->kw - 1) * p->dw / p->sw;
-            for (int64_t i = 0; i < igc; i++) {
-                char *to = (char *)scratch + i * l.phases * l.plane;
-                if (size == 4)
-                    copy_plane(p, operands, &l, image + i * x[1], row0 * p->sh, col0 * p->sw, width, to, group == group0, 4);
-                else
-                    copy_plane(p, operands, &l, image + i * x[1], row0 * p->sh, col0 * p->sw, width, to, group == group0, 8);
+    int64_t bordered = -1; /* the first column of the piece whose borders are in the strip */
+    for (int64_t group = group0; group < least(group0 + c.groups, p->groups); group++)
+        for (int64_t row = row0; row < row1; row += c.block) {
+            const block all = {row, least(c.block, row1 - row), col0, columns};
+            const block middle = middle_of(p, operands, tile, &all);
+            const int64_t ends[4] = {col0, middle.column, middle.column + middle.columns, col0 + columns};
+            for (int k = 0; k < 3; k++) {
+                const block b = {all.row, all.rows, ends[k], ends[k + 1] - ends[k]};
+                if (b.columns <= 0)
+                    continue;
+                const char *image = operands->x.data + n * x[0] + group * igc * x[1];
+                fc_rows_run run = {.kh = p->kh, .taps = p->kw * igc, .stride = p->sh, .xoff = xoff, .x = scratch};
+                run.x_row = l.pitch * size;
+                run.w = (char *)scratch + at.weights;
+                if (k == 1) {
+                    run.x = image + (b.row * p->sh - p->pt) * x[2] + (b.column - p->pl) * size;
+                    run.x_row = x[2];
+                    run.xoff = in_place;
+                } else {
+                    fc_copy_phases(plan, operands, &l, image, igc, b.row * p->sh, b.rows, b.column * p->sw, b.columns, scratch,
+                                   bordered != b.column);
+                    bordered = b.column;
+                }
+                for (int64_t o = group * ocg; o < (group + 1) * ocg; o++) {
+                    char *weight = (char *)scratch + at.weights;
+                    for (int64_t ky = 0; ky < p->kh; ky++)
+                        for (int64_t kx = 0; kx < p->kw; kx++)
+                            for (int64_t i = 0; i < igc; i++, weight += size)
+                                copy_one(weight, operands->weight.data + o * w[0] + i * w[1] + ky * w[2] + kx * w[3], size);
+                    run.bias = operands->bias ? operands->bias + o * operands->bias_stride : NULL;
+                    char *to = operands->y.data + n * y[0] + o * y[1] + b.row * y[2] + b.column * y[3];
+                    run_block(kernel, run, p->dh, b.rows, b.columns, to, y, size, (char *)scratch + at.sums, size);
+                }
             }
-            run.x = scratch;
-            run.x_row = l.pitch * size;
         }
-        for (int64_t o = group * ocg; o < (group + 1) * ocg; o++) {
-            char *weight = (char *)scratch + at.weights;
-            for (int64_t ky = 0; ky < p->kh; ky++)
-                for (int64_t kx = 0; kx < p->kw; kx++)
-                    for (int64_t i = 0; i < igc; i++, weight += size)
-                        copy_one(weight, operands->weight.data + o * w[0] + i * w[1] + ky * w[2] + kx * w[3], size);
-            run.bias = operands->bias ? operands->bias + o * operands->bias_stride : NULL;
-            run_block(kernel, run, p->dh, rows, columns, operands->y.data + n * y[0] + o * y[1] + row0 * y[2] + col0 * y[3], y,
-                      size, (char *)scratch + at.sums, size);
-        }
-    }
 }
 
 const fc_algorithm fc_algorithm_planes = {

@@ -8,6 +8,7 @@
 #define FC_RUNS_HERE                                                                                                   \
     (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&  \
      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"))
+#define FC_KEEP(v) __asm__("" : "+v"(v))
 #define FC_VEC_i64 fc_u64x8
 
 #define FC_ROWS_f32 6

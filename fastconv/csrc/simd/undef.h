@@ -2,6 +2,7 @@
 
 #undef FC_TARGET
 #undef FC_RUNS_HERE
+#undef FC_KEEP
 
 #undef FC_ROWS_f32
 #undef FC_VECS_f32

@@ -12,7 +12,8 @@
  *   FC_HELD_T                  weights that compilers hold in registers beside four rows of FC_VECS_T vectors: 9, or 0
  *
  * and besides them FC_TARGET (the compiler's name of the features; not defined where none are needed), FC_RUNS_HERE (a
- * test of the running processor) and FC_VEC_i64 (a vector of integers, from which i64.h makes the verbs for T = i64).
+ * test of the running processor), FC_VEC_i64 (a vector of integers, from which i64.h makes the verbs for T = i64) and
+ * FC_KEEP(v) (v is in a register now, and not loaded again).
  * A kernel says V(FMA)(a, b, c), with FC_T defined as the type's name. */
 #ifndef FC_VERBS_H
 #define FC_VERBS_H

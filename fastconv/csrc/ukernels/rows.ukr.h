@@ -20,6 +20,9 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, range)(
         for (int j = 0; j < vecs; j++)
             p[j] = V(LOAD)(pixels + j * V(LANES));
         FC_UNROLL
+        for (int j = 0; j < vecs; j++) /* or GCC loads them again for each product, across lines */
+            FC_KEEP(p[j]);
+        FC_UNROLL
         for (int i = first; i <= last; i++) {
             const V(VEC) weight = V(SPLAT)(w + t - (i - first) * w_row);
             FC_UNROLL

@@ -1,0 +1,83 @@
+/* An image in planes for vectors of pixels, as fc_phases describes them. */
+
+#include "algorithms/common.h"
+
+/* a / b rounded up, quickly for the strides that are usual. */
+static inline int64_t strides_in(int64_t a, int64_t b)
+{
+    return b == 1 ? a : b == 2 ? (a >> 1) + (a & 1) : ceil_div(a, b);
+}
+
+fc_phases fc_phases_of(const fc_problem *p, int64_t lanes, int64_t out_rows, int64_t out_columns)
+{
+    fc_phases l;
+    l.period = p->sw / gcd(p->sw, p->dw);
+    l.phases = least(l.period, p->kw);
+    l.rows = (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
+    l.lead = (lanes - strides_in(p->pl, p->sw) % lanes) % lanes;
+    l.pitch = ceil_div(l.lead + ceil_div(out_columns, lanes) * lanes + (p->kw - 1) * p->dw / p->sw, lanes) * lanes;
+    if (l.pitch * element_size(p) % 2048 == 0) /* rows at such a distance share a few sets of the cache */
+        l.pitch += lanes;
+    l.plane = l.rows * l.pitch * element_size(p);
+    return l;
+}
+
+int64_t fc_phase_offset(const fc_problem *p, const fc_phases *l, int64_t kx)
+{
+    return kx % l->period * l->plane + (l->lead + kx * p->dw / p->sw) * element_size(p);
+}
+
+/* One row of a phase: column j is column first + j * sw of the image's row `row`, inside it from lo to hi. */
+static void copy_row(const fc_problem *p, const fc_operands *operands, const char *row, int64_t first, int64_t lo, int64_t hi,
+                     int64_t width, int borders, char *out, int64_t size)
+{
+    const int64_t pixel = operands->x.stride[3];
+    lo = row ? lo : width;
+    hi = row ? hi : width;
+    if (borders || !row) {
+        copy_border(p, operands, out, row, first, 0, lo, size);
+        copy_border(p, operands, out, row, first, hi, width, size);
+    }
+    const int64_t step = hi - lo > 1 ? p->sw * pixel : size;
+    if (lo >= hi)
+        return;
+    if (step == size)
+        copy_run(out + lo * size, row + (first + lo * p->sw) * pixel, (hi - lo) * size);
+    else
+        fc_pick(out + lo * size, row + (first + lo * p->sw) * pixel, step, hi - lo, size);
+}
+
+void fc_copy_phases(const fc_plan *plan, const fc_operands *operands, const fc_phases *l, const char *image, int64_t channels,
+                    int64_t row0, int64_t out_rows, int64_t column0, int64_t out_columns, char *to, int borders)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_moves *moves = fc_moves_of(plan->isa, p->dtype);
+    const int64_t *x = operands->x.stride, size = element_size(p), pitch = l->pitch * size;
+    const int64_t rows = (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
+    const int64_t width = out_columns + (p->kw == 1 ? 0 : (p->kw - 1) * p->dw / p->sw);
+    const int64_t top = row0 - p->pt; /* the image's row that row 0 is; rows `in` to `out` lie inside the image */
+    const int64_t in = top < 0 ? least(-top, rows) : 0, out = most(least(p->ih - top, rows), in);
+    const int quick = x[3] == size && p->sw <= 2 && out > in;
+    borders |= p->padding_mode != FC_CONSTANT;
+    for (int64_t c = 0; c < channels; c++, image += x[1])
+        for (int64_t phase = 0; phase < l->phases; phase++, to += l->plane) {
+            const int64_t first = (phase ? phase * p->dw % p->sw : 0) + column0 - p->pl;
+            const int64_t hi = p->iw <= first ? 0 : least(strides_in(p->iw - first, p->sw), width);
+            const int64_t lo = first >= 0 ? 0 : least(strides_in(-first, p->sw), hi);
+            const int whole = quick && hi - lo >= moves->lanes; /* rows inside are moved as vectors */
+            char *const begin = to + l->lead * size;
+            if (whole) {
+                moves->copy[p->sw](begin + in * pitch + lo * size, pitch, image + (top + in) * x[2] + (first + lo * p->sw) * size,
+                                   x[2], out - in, hi - lo);
+                for (int64_t r = in; r < out && borders && (lo > 0 || hi < width); r++) {
+                    copy_border(p, operands, begin + r * pitch, image + (top + r) * x[2], first, 0, lo, size);
+                    copy_border(p, operands, begin + r * pitch, image + (top + r) * x[2], first, hi, width, size);
+                }
+            }
+            for (int64_t r = whole && in == 0 ? out : 0; r < rows; r = whole && r + 1 == in ? out : r + 1) {
+                const int64_t at = fc_extend(p->padding_mode, top + r, p->ih);
+                const char *row = at < 0 ? NULL : image + at * x[2];
+                copy_row(p, operands, row, first, lo, hi, width, borders, begin + r * pitch, size);
+            }
+        }
+}

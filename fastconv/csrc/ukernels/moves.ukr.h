@@ -1,0 +1,47 @@
+/* Rows of an image to where kernels read them, with one instruction set, of elements of one size. Contract: fc_moves. */
+
+#define FC_NAME FC_PASTE3(moves, FC_T, FC_ISA)
+#define FC_ELEMENT V(ELEMENT)
+
+/* The last vector of a row ends where the row does, and moves some elements twice. */
+static void FC_PASTE2(FC_NAME, copy)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count)
+{
+    for (; rows > 0; rows--, to += to_row, from += from_row) {
+        const FC_ELEMENT *x = (const FC_ELEMENT *)from;
+        FC_ELEMENT *y = (FC_ELEMENT *)to;
+        for (int64_t j = 0; j < count - V(LANES); j += V(LANES))
+            V(STORE)(y + j, V(LOAD)(x + j));
+        V(STORE)(y + count - V(LANES), V(LOAD)(x + count - V(LANES)));
+    }
+}
+
+#if V(LANES) == 16
+#define FC_EVERY_OTHER 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31
+#elif V(LANES) == 8
+#define FC_EVERY_OTHER 0, 2, 4, 6, 9, 11, 13, 15
+#elif V(LANES) == 4
+#define FC_EVERY_OTHER 0, 2, 5, 7
+#elif V(LANES) == 2
+#define FC_EVERY_OTHER 0, 3
+#endif
+
+/* The second of two vectors begins one element early, so that none is read beyond the last that is wanted. */
+static void FC_PASTE2(FC_NAME, pick)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count)
+{
+    for (; rows > 0; rows--, to += to_row, from += from_row)
+        for (int64_t j = 0; j < count; j += V(LANES)) {
+            const int64_t at = j < count - V(LANES) ? j : count - V(LANES);
+            const FC_ELEMENT *x = (const FC_ELEMENT *)from + 2 * at;
+#ifdef FC_EVERY_OTHER
+            V(STORE)((FC_ELEMENT *)to + at, __builtin_shufflevector(V(LOAD)(x), V(LOAD)(x + V(LANES) - 1), FC_EVERY_OTHER));
+#else
+            ((FC_ELEMENT *)to)[at] = *x;
+#endif
+        }
+}
+
+static const fc_moves FC_NAME = {.lanes = V(LANES), .copy = {NULL, FC_PASTE2(FC_NAME, copy), FC_PASTE2(FC_NAME, pick)}};
+
+#undef FC_EVERY_OTHER
+#undef FC_ELEMENT
+#undef FC_NAME
