@@ -51,6 +51,8 @@ def kernels(family, isa, kind):
     if family == "tile":
         shapes = [(v, r) for v in range(1, wide + 1) for r in range(1, rows + 1) if r == 1 or v <= vecs]
         return {f"{stem}_{v}_{r}": (v * r, True) for v, r in shapes} | {f"{stem}_store": (1, False)}
+    if family == "bank":
+        return {f"{stem}_{v}_{r}": (v * r, True) for v in range(1, vecs + 1) for r in range(1, rows + 1)}
     if family == "rows":
         strides = [s for (s,) in invocations("rows.ukr.h", "FC_KERNELS") if s == 0 or held >= 9]
         shapes = [(s, v) for s in strides for v in range(1, vecs + 1)]
@@ -68,13 +70,16 @@ def kernels(family, isa, kind):
         )
         made = {f"{stem}_{what}_{a}_{b}": (0, False) for what in ("input", "weight", "output") for a, b in schemes}
         return made | {f"{stem}_squares": (4, False)}
+    if family == "moves":
+        return {f"{stem}_copy": (0, True), f"{stem}_pick": (0, True)} if macros.get(f"FC_LANES_{kind}") != "1" else {}
     if family == "peak":
         return {f"{stem}_run": (rows * vecs, True)}
     return {f"{stem}_square": (0, True)} if macros.get(f"FC_LANES_{kind}") != "1" else {}
 
 
 KINDS = {"tile": ["f32", "f64", "i64"], "rows": ["f32", "f64", "i64"], "channels": ["f32", "f64", "i64"]}
-KINDS |= {"winograd": ["f32", "f64"], "peak": ["f32", "f64"], "transpose": ["f32", "f64"]}
+KINDS |= {"bank": ["f32", "f64", "i64"], "winograd": ["f32", "f64"]}
+KINDS |= {"peak": ["f32", "f64"], "transpose": ["f32", "f64"], "moves": ["f32", "f64"]}
 ALL = [(family, isa, kind) for family, kinds in KINDS.items() for isa in isas() for kind in kinds]
 ASSERTED = [case for case in ALL if case[1] != "portable" and case[2] != "i64"]
 

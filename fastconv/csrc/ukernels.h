@@ -94,10 +94,33 @@ typedef struct {
     void (*run[3][5])(const fc_rows_run *run);
 } fc_rows;
 
-/* Rows of an image to where kernels read them: of each row `count` elements, lanes or more, that lie `stride` apart. Steps
- * in bytes. */
+/* A microkernel for few channels and several filters where pixels lie side by side: `rows` output channels by up to
+ * `vecs` vectors of pixels, each of them anywhere.
+ *
+ *   y[j][i * y_step + l] = sum over s < steps of w[i * w_step + off[2 * s + 1]] * x[j][off[2 * s] + l], + bias[i * bias_step]
+ *
+ * for i < rows, vectors j and l < count; steps and offsets in bytes. `bias` may be NULL. Each output is one chain in the
+ * order of s. All lanes of all vectors are read. Leaf. */
 typedef struct {
-    int lanes;
+    int64_t steps, count;
+    const char *x[FC_TILE_MAX_VECS];
+    const int64_t *off;
+    const char *w;
+    int64_t w_step;
+    const char *bias;
+    int64_t bias_step;
+    char *y[FC_TILE_MAX_VECS];
+    int64_t y_step;
+} fc_bank_run;
+
+typedef struct {
+    int rows, vecs, lanes;
+    void (*run[5][FC_TILE_MAX_ROWS + 1])(const fc_bank_run *run); /* by vectors and rows, both from 1 */
+} fc_bank;
+
+/* Rows of an image to where kernels read them: of each row `count` elements that lie `stride` apart. Steps in bytes. */
+typedef struct {
+    int64_t least; /* elements that a row must have, */
     void (*copy[3])(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count); /* by stride */
 } fc_moves;
 
@@ -169,6 +192,7 @@ typedef struct {
 const fc_peak *fc_peak_of(int isa, fc_dtype dtype);
 
 const fc_channels *fc_channels_of(int isa, fc_dtype dtype);
+const fc_bank *fc_bank_of(int isa, fc_dtype dtype);
 const fc_rows *fc_rows_of(int isa, fc_dtype dtype);
 const fc_winograd *fc_winograd_of(int isa, fc_dtype dtype); /* NULL for integers */
 const fc_moves *fc_moves_of(int isa, fc_dtype dtype);

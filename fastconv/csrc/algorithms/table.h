@@ -4,6 +4,7 @@
 FC_ALGORITHM(depthwise)
 FC_ALGORITHM(panel)
 FC_ALGORITHM(planes)
+FC_ALGORITHM(bank)
 FC_ALGORITHM(strip)
 FC_ALGORITHM(gather)
 FC_ALGORITHM(winograd)

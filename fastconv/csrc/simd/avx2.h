@@ -5,6 +5,7 @@
 
 #define FC_TARGET "avx2,fma"
 #define FC_RUNS_HERE (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+#define FC_MASKS 0
 #define FC_KEEP(v) __asm__("" : "+x"(v))
 #define FC_VEC_i64 fc_u64x4
 

@@ -3,6 +3,7 @@
 #include <arm_neon.h>
 
 #define FC_RUNS_HERE 1
+#define FC_MASKS 0
 #define FC_KEEP(v) __asm__("" : "+w"(v))
 #define FC_VEC_i64 fc_u64x2
 

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #define FC_RUNS_HERE 1
+#define FC_MASKS 0
 #define FC_KEEP(v) (void)(v)
 #define FC_VEC_i64 fc_u64x2
 

@@ -2,6 +2,7 @@
 
 #undef FC_TARGET
 #undef FC_RUNS_HERE
+#undef FC_MASKS
 #undef FC_KEEP
 
 #undef FC_ROWS_f32
@@ -13,6 +14,7 @@
 #undef FC_ZERO_f32
 #undef FC_LOAD_f32
 #undef FC_STORE_f32
+#undef FC_LOAD_FIRST_f32
 #undef FC_STORE_FIRST_f32
 #undef FC_SPLAT_f32
 #undef FC_FMA_f32
@@ -26,6 +28,7 @@
 #undef FC_ZERO_f64
 #undef FC_LOAD_f64
 #undef FC_STORE_f64
+#undef FC_LOAD_FIRST_f64
 #undef FC_STORE_FIRST_f64
 #undef FC_SPLAT_f64
 #undef FC_FMA_f64

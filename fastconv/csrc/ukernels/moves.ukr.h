@@ -3,12 +3,18 @@
 #define FC_NAME FC_PASTE3(moves, FC_T, FC_ISA)
 #define FC_ELEMENT V(ELEMENT)
 
-/* The last vector of a row ends where the row does, and moves some elements twice. */
+/* The last vector of a row ends where the row does, and moves some elements twice; rows that are shorter go by masks. */
 static void FC_PASTE2(FC_NAME, copy)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count)
 {
     for (; rows > 0; rows--, to += to_row, from += from_row) {
         const FC_ELEMENT *x = (const FC_ELEMENT *)from;
         FC_ELEMENT *y = (FC_ELEMENT *)to;
+#if FC_MASKS
+        if (count < V(LANES)) {
+            V(STORE_FIRST)(y, V(LOAD_FIRST)(x, count), count);
+            continue;
+        }
+#endif
         for (int64_t j = 0; j < count - V(LANES); j += V(LANES))
             V(STORE)(y + j, V(LOAD)(x + j));
         V(STORE)(y + count - V(LANES), V(LOAD)(x + count - V(LANES)));
@@ -25,23 +31,39 @@ static void FC_PASTE2(FC_NAME, copy)(char *to, int64_t to_row, const char *from,
 #define FC_EVERY_OTHER 0, 3
 #endif
 
+#ifdef FC_EVERY_OTHER
+#define FC_PICK(a, b) __builtin_shufflevector(a, b, FC_EVERY_OTHER)
+#else
+#define FC_PICK(a, b) ((void)(b), (a))
+#endif
+
 /* The second of two vectors begins one element early, so that none is read beyond the last that is wanted. */
 static void FC_PASTE2(FC_NAME, pick)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count)
 {
-    for (; rows > 0; rows--, to += to_row, from += from_row)
+    for (; rows > 0; rows--, to += to_row, from += from_row) {
+#if FC_MASKS
+        if (count < V(LANES)) {
+            const int64_t all = 2 * count - 1, first = all < V(LANES) ? all : V(LANES), second = all > first ? all - first + 1 : 0;
+            const FC_ELEMENT *x = (const FC_ELEMENT *)from;
+            const V(VEC) a = V(LOAD_FIRST)(x, first), b = V(LOAD_FIRST)(x + V(LANES) - 1, second);
+            V(STORE_FIRST)((FC_ELEMENT *)to, FC_PICK(a, b), count);
+            continue;
+        }
+#endif
         for (int64_t j = 0; j < count; j += V(LANES)) {
             const int64_t at = j < count - V(LANES) ? j : count - V(LANES);
             const FC_ELEMENT *x = (const FC_ELEMENT *)from + 2 * at;
-#ifdef FC_EVERY_OTHER
-            V(STORE)((FC_ELEMENT *)to + at, __builtin_shufflevector(V(LOAD)(x), V(LOAD)(x + V(LANES) - 1), FC_EVERY_OTHER));
-#else
-            ((FC_ELEMENT *)to)[at] = *x;
-#endif
+            V(STORE)((FC_ELEMENT *)to + at, FC_PICK(V(LOAD)(x), V(LOAD)(x + V(LANES) - 1)));
         }
+    }
 }
 
-static const fc_moves FC_NAME = {.lanes = V(LANES), .copy = {NULL, FC_PASTE2(FC_NAME, copy), FC_PASTE2(FC_NAME, pick)}};
+static const fc_moves FC_NAME = {
+    .least = FC_MASKS ? 1 : V(LANES),
+    .copy = {NULL, FC_PASTE2(FC_NAME, copy), FC_PASTE2(FC_NAME, pick)},
+};
 
+#undef FC_PICK
 #undef FC_EVERY_OTHER
 #undef FC_ELEMENT
 #undef FC_NAME
