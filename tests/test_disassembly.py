@@ -54,10 +54,11 @@ def kernels(family, isa, kind):
     if family == "bank":
         return {f"{stem}_{v}_{r}": (v * r, True) for v in range(1, vecs + 1) for r in range(1, rows + 1)}
     if family == "rows":
-        strides = [s for (s,) in invocations("rows.ukr.h", "FC_KERNELS") if s == 0 or held >= 9]
-        shapes = [(s, v) for s in strides for v in range(1, vecs + 1)]
+        masks = macros.get("FC_MASKS") == "1"
+        which = [w for (w,) in invocations("rows.ukr.h", "FC_KERNELS") if w == 0 or held >= 9 and (w < 3 or masks)]
+        shapes = [(w, v) for w in which for v in range(1, vecs + 1)]
         ranges = sum(last - first + 1 for first in range(4) for last in range(first, 4))
-        return {f"{stem}_{s}_{v}": (4 * 3 * 3 * v, True) if s else (ranges * v, False) for s, v in shapes}
+        return {f"{stem}_{w}_{v}": (4 * 3 * 3 * v, True) if w % 3 else (ranges * v, False) for w, v in shapes}
     if family == "channels":
         pixels = [count for (count,) in invocations("channels.ukr.h", "FC_ANY")]
         slides = invocations("channels.ukr.h", "FC_SLIDE")

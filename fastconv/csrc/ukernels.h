@@ -83,15 +83,20 @@ typedef struct {
     const void *w, *bias;
     char *y;
     int64_t y_row;
+    /* With masks: which lanes of the first and of the last vector are in the image, two for each tap. The others are 0, and
+     * so are the image's rows before `begin` and from `end` on, which `outside` is read for. */
+    const uint16_t *masks;
+    int64_t begin, end;
+    const char *outside;
 } fc_rows_run;
 
 enum { FC_ROWS_MAX = 4 };
 
 typedef struct {
     int vecs, lanes;
-    /* By vectors, 1 to vecs: [0] for any run, [1] and [2] for that stride where kh, taps and rows are 3, 3 and 4; NULL
-     * where there is none. */
-    void (*run[3][5])(const fc_rows_run *run);
+    /* By vectors, 1 to vecs: [0] for any run, [1] and [2] for that stride where kh, taps and rows are 3, 3 and 4, [3] and [4]
+     * as [0] and [1] with masks; NULL where there is none. */
+    void (*run[5][5])(const fc_rows_run *run);
 } fc_rows;
 
 /* A microkernel for few channels and several filters where pixels lie side by side: `rows` output channels by up to

@@ -21,6 +21,7 @@ enum {
     COPY_PIXEL = 4,       /* estimated cycles to copy a vector, */
     TRANSPOSE_PIXEL = 7,  /* or to transpose it, */
     BORDER_PIXEL = 10,    /* to fill one with padding, */
+    COPY_ELEMENT = 8,     /* to copy an element of one alone, */
     TILE = 20,            /* and to begin and end seven pixels */
 };
 
@@ -95,7 +96,10 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     const double border = (double)(at.rows * at.columns) - inputs;
     const double tiles = (double)c.rows * (double)ceil_div(p->ow, FC_PIXELS);
     const double borders = border > 0 ? border * BORDER_PIXEL : 0;
-    return blocks * (outputs * taps * (slides ? 1.1 : 1.3) + tiles * TILE + copies + borders + 20 * taps + 500);
+    /* Elements that are copied one by one: all where a channel has several outputs, those of the last vector if it is not full. */
+    const int64_t singly = p->oc != p->groups ? p->oc : p->oc % tile->lanes;
+    const double single = (double)p->n * (double)c.row_blocks * inputs * (double)singly * COPY_ELEMENT;
+    return single + blocks * (outputs * taps * (slides ? 1.1 : 1.3) + tiles * TILE + copies + borders + 20 * taps + 500);
 }
 
 static void prepare(fc_plan *plan)

@@ -2,13 +2,14 @@
  * depthwise kernels and image filters.
  *
  * The rows of the image that a block of outputs needs are copied into a strip: padded, and taken apart by horizontal
- * stride, so that every tap reads vectors at a constant offset; images that need neither are read in place. Four rows of
- * outputs are worked on together, and share the rows of the strip. With vertical dilation these are rows that lie one
- * dilation apart.
+ * stride, so that every tap reads vectors at a constant offset. What needs neither is read in place: the middle of wide
+ * rows, and narrow maps padded with zeros where lanes outside of the image can be masked. Four rows of outputs are worked
+ * on together, and share the rows of the image. With vertical dilation these are rows that lie one dilation apart.
  *
- * Loops of a task: groups > output channels > rows of outputs, four at a time > vectors.
+ * Loops of a task: groups > blocks of rows > output channels > rows of outputs, four at a time > vectors.
  *
- * Cost: a fused multiply-add for each product, in vectors of pixels; one copied element for each input element. */
+ * Cost: a fused multiply-add for each product, in vectors of pixels; one copied element for each input element that is not
+ * read in place. */
 
 #include "algorithms/common.h"
 
@@ -22,10 +23,12 @@ enum {
     MOST_TOGETHER = 64,    /* rows of outputs, of one dilation, that are kept in one block */
     TASK_MACS = 1 << 17,   /* least work worth a task of its own */
     MIN_TASKS = 32,
-    COPY_VECTOR = 3,       /* estimated cycles to copy a vector, */
-    COPY_ROW = 20,         /* to begin a row, */
-    STORE_VECTOR = 3,      /* to store a vector of the result, */
-    TILE = 30,             /* and to begin and end a tile */
+    COPY_VECTOR = 5,       /* estimated cycles to copy a vector, */
+    COPY_ROW = 8,          /* to begin a row, */
+    STORE_VECTOR = 2,      /* to store a vector of the result, */
+    TILE = 60,             /* to begin and end a tile, */
+    TURN = 12,             /* to begin a row of the image in it, */
+    CHANNEL = 150,         /* and to begin a channel */
 };
 
 /* How a problem is cut. */
@@ -87,24 +90,28 @@ static cut cut_up(const fc_problem *p, const fc_tile *tile)
 static double cost(const fc_problem *p, const fc_tile *tile)
 {
     const cut c = cut_up(p, tile);
-    const fc_phases l = fc_phases_of(p, tile->lanes, c.rows, c.columns);
-    const double blocks = (double)p->n * (double)p->groups * (double)c.row_blocks * (double)c.col_blocks;
-    const double igc = (double)(p->ic / p->groups), ocg = (double)(p->oc / p->groups);
-    const double vecs = (double)ceil_div(c.columns, tile->lanes), wide = (double)least((int64_t)vecs, tile->vecs);
-    const double height = (double)least(least(p->kh, FC_ROWS_MAX), p->oh); /* rows of outputs that share one of the image */
-    const double loads = (1.5 * wide + height) / (wide * height);
-    const double row = (double)ceil_div(l.pitch, tile->lanes) * COPY_VECTOR * (p->sw > 1 ? 4 : 1) + COPY_ROW;
-    const double copied = (double)(l.rows * l.phases) * igc * row;
-    const double outputs = (double)c.rows * ocg * vecs; /* vectors of them */
-    const double multiplied = 1.2 * outputs * (double)chain_length(p) * (loads > 1 ? loads : 1);
-    const double turns = igc * (double)(p->kh * p->kw) == 9 ? 2 : ((double)p->kh + 3) / 2;
-    const double tiles = ocg * (double)ceil_div(c.rows, FC_ROWS_MAX) * (double)ceil_div((int64_t)vecs, tile->vecs) * turns;
-    return blocks * (copied + multiplied + outputs * STORE_VECTOR + tiles * TILE) * (p->channels_last ? 8 : 1);
+    const fc_phases l = fc_phases_of(p, tile->lanes, c.block, c.columns);
+    const double images = (double)p->n * (double)p->groups * (double)c.col_blocks;
+    const double igc = (double)(p->ic / p->groups), ocg = (double)(p->oc / p->groups), rows = (double)p->oh;
+    /* What is copied of each block of rows: nothing of narrow maps, the sides of wide ones, or all. */
+    const int in_place = p->sw == 1 && p->padding_mode == FC_CONSTANT && !p->channels_last;
+    double vecs = (double)ceil_div(l.pitch, tile->lanes);
+    if (in_place && c.columns >= WIDE)
+        vecs = p->pl || p->pr ? 2.0 * tile->vecs + 2 : 0;
+    const double row = vecs * COPY_VECTOR + COPY_ROW, blocks = rows / (double)c.block;
+    const double copied = in_place && c.columns < WIDE && igc == 1 ? 0 : blocks * (double)(l.rows * l.phases) * igc * row;
+    const int64_t across = ceil_div(c.columns, tile->lanes), tiles = ceil_div(across, tile->vecs);
+    const double turns = (double)tiles * (double)ceil_div(p->oh, FC_ROWS_MAX);
+    const double product = across == 1 ? 1.65 : 1.1; /* four sums wait for each other */
+    const double vector = (double)chain_length(p) * product + STORE_VECTOR;
+    const double begin = TILE + (igc * (double)(p->kh * p->kw) == 9 ? 0 : TURN * (double)(p->kh + 3));
+    const double outputs = ocg * (rows * (double)across * vector + turns * begin);
+    return images * (copied + outputs + CHANNEL) * (p->channels_last ? 8 : 1);
 }
 
 /* Where the parts of a thread's scratch memory begin, in bytes from the strip at 0. */
 typedef struct {
-    int64_t weights, offsets, sums, end;
+    int64_t weights, offsets, masks, sums, end;
 } parts;
 
 static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
@@ -114,7 +121,9 @@ static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
     parts at;
     at.weights = ceil_div(l.plane * l.phases * igc, 64) * 64;
     at.offsets = at.weights + ceil_div(chain_length(p) * size, 64) * 64;
-    at.sums = at.offsets + ceil_div(2 * p->kw * igc * (int64_t)sizeof(int64_t), 64) * 64;
+    at.masks = at.offsets + 2 * p->kw * igc * (int64_t)sizeof(int64_t);
+    const int64_t tiles = p->ow < WIDE ? ceil_div(p->ow, tile->columns) : 0; /* that may read by masks */
+    at.sums = ceil_div(at.masks + tiles * 2 * p->kw * (int64_t)sizeof(uint16_t), 64) * 64;
     at.end = ceil_div(at.sums + FC_ROWS_MAX * tile->columns * size, 128) * 128;
     return at;
 }
@@ -128,42 +137,96 @@ static void prepare(fc_plan *plan)
     plan->scratch_bytes = parts_of(p, plan->tile, &c).end;
 }
 
-/* A block of outputs of one output channel: `run` says all but where and how much. */
-static void run_block(const fc_rows *kernel, fc_rows_run run, int64_t dilation, int64_t rows, int64_t columns, char *y,
-                      const int64_t *y_stride, int64_t x_pixel, char *sums, int64_t size)
+/* Columns of outputs as tiles of whole vectors: `wide` of them, or one more in the first few. */
+typedef struct {
+    int64_t columns, tiles, wide, wider, lanes;
+} tiling;
+
+static tiling tile_columns(const fc_rows *kernel, int64_t columns)
 {
     const int64_t vecs = ceil_div(columns, kernel->lanes), tiles = ceil_div(vecs, kernel->vecs);
+    return (tiling){columns, tiles, vecs / tiles, vecs % tiles, kernel->lanes};
+}
+
+/* Vectors of a tile, and its first column: the last of several tiles ends where the row does. */
+static inline int64_t tile_at(const tiling *all, int64_t t, int64_t *first)
+{
+    const int64_t wide = all->wide + (t < all->wider), done = all->wide * t + least(t, all->wider);
+    *first = all->tiles > 1 ? least(done * all->lanes, all->columns - wide * all->lanes) : 0;
+    return wide;
+}
+
+/* A block of outputs of one output channel: `run` says all but where and how much. With masks, those of one column of tiles
+ * after the other, `begin` and `end` are those of the block's first row. */
+static void run_block(const fc_rows *kernel, fc_rows_run run, int64_t dilation, int64_t rows, const tiling *across, char *y,
+                      const int64_t *y_stride, char *sums, int64_t size)
+{
     const int64_t together = run.stride == 1 ? dilation : 1; /* rows of outputs apart that share rows of the image */
     const char *x = run.x;
-    const int64_t x_row = run.x_row;
+    const uint16_t *masks = run.masks;
+    const int64_t x_row = run.x_row, begin = run.begin, end = run.end;
+    const int direct = y_stride[3] == size;
     run.x_row *= dilation;
     for (int64_t r0 = 0; r0 < rows; r0 += FC_ROWS_MAX * together)
         for (int64_t r = r0; r < least(r0 + together, rows); r++) {
-            run.rows = least(ceil_div(rows - r, together), FC_ROWS_MAX);
+            run.rows = least(together == 1 ? rows - r : ceil_div(rows - r, together), FC_ROWS_MAX);
             int64_t top = r; /* the last four rows of several are four too, some of them once more */
             if (together == 1 && rows > FC_ROWS_MAX && run.rows < FC_ROWS_MAX) {
                 run.rows = FC_ROWS_MAX;
                 top = rows - FC_ROWS_MAX;
             }
-            const int unrolled = run.kh == 3 && run.taps == 3 && run.rows == FC_ROWS_MAX && run.stride <= 2 &&
-                                 kernel->run[run.stride][1];
-            for (int64_t t = 0, done = 0; t < tiles; t++) {
-                const int64_t wide = vecs / tiles + (t < vecs % tiles);
-                /* The last of several tiles ends where the row does; a single one is cut off there. */
-                const int64_t j = tiles > 1 ? least(done, columns - wide * kernel->lanes) : 0;
+            int which = 0;
+            if (run.kh == 3 && run.taps == 3 && run.rows == FC_ROWS_MAX && run.stride <= 2 && kernel->run[run.stride][1])
+                which = (int)run.stride;
+            if (masks) {
+                which = which == 1 ? 4 : 3;
+                run.begin = most(begin - top * run.stride, 0);
+                run.end = most(end - top * run.stride, 0);
+                if (dilation > 1) {
+                    run.begin = ceil_div(run.begin, dilation);
+                    run.end = ceil_div(run.end, dilation);
+                }
+            }
+            for (int64_t t = 0; t < across->tiles; t++) {
+                int64_t j;
+                const int64_t wide = tile_at(across, t, &j);
                 char *to = y + top * y_stride[2] + j * y_stride[3];
-                const int direct = y_stride[3] == size;
-                run.last = tiles > 1 ? kernel->lanes : columns - (wide - 1) * kernel->lanes;
-                run.x = x + top * run.stride * x_row + j * x_pixel;
+                run.last = across->tiles > 1 ? kernel->lanes : across->columns - (wide - 1) * kernel->lanes;
+                run.x = x + top * run.stride * x_row + j * size;
                 run.y = direct ? to : sums;
                 run.y_row = direct ? y_stride[2] * together : wide * kernel->lanes * size;
-                kernel->run[unrolled ? run.stride : 0][wide](&run);
+                run.masks = masks + 2 * run.taps * t;
+                kernel->run[which][wide](&run);
                 for (int64_t i = 0; i < run.rows && !direct; i++)
                     for (int64_t k = 0; k < (wide - 1) * kernel->lanes + run.last; k++)
                         memcpy(to + i * y_stride[2] * together + k * y_stride[3], sums + i * run.y_row + k * size, (size_t)size);
-                done += wide * kernel->lanes;
             }
         }
+}
+
+/* Whether rows of the image are read where they are, and zeros outside of it by masks. */
+static int reads_by_masks(const fc_problem *p, const fc_operands *operands, const fc_rows *kernel)
+{
+    const int64_t vecs = ceil_div(p->ow, kernel->lanes), last = p->ow - (vecs - 1) * kernel->lanes;
+    return kernel->run[3][1] && p->ic == p->groups && p->sw == 1 && p->ow < WIDE && p->padding_mode == FC_CONSTANT &&
+           (operands->x.stride[3] == element_size(p) || p->iw == 1) && operands->fill.i64 == 0 && p->pl <= kernel->lanes &&
+           p->pr <= (vecs > kernel->vecs ? kernel->lanes : last);
+}
+
+/* Which lanes of the first and of the last vector of each column of tiles lie in the image, for each tap. */
+static void tabulate_masks(const fc_problem *p, const fc_rows *kernel, uint16_t *masks)
+{
+    const tiling across = tile_columns(kernel, p->ow);
+    for (int64_t t = 0; t < across.tiles; t++) {
+        int64_t first;
+        const int64_t wide = tile_at(&across, t, &first);
+        for (int64_t kx = 0; kx < p->kw; kx++, masks += 2)
+            for (int k = 0; k < 2; k++) {
+                const int64_t column = first + k * (wide - 1) * kernel->lanes + kx * p->dw - p->pl;
+                const int64_t lo = least(most(-column, 0), kernel->lanes), hi = least(most(p->iw - column, lo), kernel->lanes);
+                masks[k] = (uint16_t)((1u << hi) - (1u << lo));
+            }
+    }
 }
 
 /* Where a block of outputs begins, and its size. */
@@ -193,31 +256,72 @@ static block middle_of(const fc_problem *p, const fc_operands *operands, const f
     return b;
 }
 
+/* A block of outputs of one group; `run` says where its pixels are. */
+static void multiply(const fc_plan *plan, const fc_operands *operands, fc_rows_run run, int64_t n, int64_t group,
+                     const block *b, char *weights, char *sums)
+{
+    const fc_problem *p = &plan->problem;
+    const int64_t size = element_size(p), igc = p->ic / p->groups, ocg = p->oc / p->groups;
+    const int64_t *w = operands->weight.stride, *y = operands->y.stride;
+    run.kh = p->kh;
+    run.taps = p->kw * igc;
+    run.stride = p->sh;
+    run.w = weights;
+    const fc_rows *kernel = fc_rows_of(plan->isa, p->dtype);
+    const tiling across = tile_columns(kernel, b->columns);
+    for (int64_t o = group * ocg; o < (group + 1) * ocg; o++) {
+        char *weight = weights;
+        for (int64_t ky = 0; ky < p->kh; ky++)
+            for (int64_t kx = 0; kx < p->kw; kx++)
+                for (int64_t i = 0; i < igc; i++, weight += size)
+                    copy_one(weight, operands->weight.data + o * w[0] + i * w[1] + ky * w[2] + kx * w[3], size);
+        run.bias = operands->bias ? operands->bias + o * operands->bias_stride : NULL;
+        run_block(kernel, run, p->dh, b->rows, &across,
+                  operands->y.data + n * y[0] + o * y[1] + b->row * y[2] + b->column * y[3], y, sums, size);
+    }
+}
+
 static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
 {
     const fc_problem *p = &plan->problem;
     const fc_tile *tile = plan->tile;
     const fc_rows *kernel = fc_rows_of(plan->isa, p->dtype);
     const cut c = cut_up(p, tile);
-    const int64_t size = element_size(p), igc = p->ic / p->groups, ocg = p->oc / p->groups, blocks = ceil_div(p->groups, c.groups);
+    const int64_t size = element_size(p), igc = p->ic / p->groups, blocks = ceil_div(p->groups, c.groups);
     const int64_t row_block = task % c.row_blocks, col_block = task / c.row_blocks % c.col_blocks;
     task /= c.row_blocks * c.col_blocks;
-    const int64_t group0 = task % blocks * c.groups, n = task / blocks;
+    const int64_t group0 = task % blocks * c.groups, group1 = least(group0 + c.groups, p->groups), n = task / blocks;
     const int64_t row0 = row_block * c.rows, row1 = least(row0 + c.rows, p->oh);
     const int64_t col0 = part(col_block, c.col_blocks, p->ow), columns = part(col_block + 1, c.col_blocks, p->ow) - col0;
-    const int64_t *x = operands->x.stride, *w = operands->weight.stride, *y = operands->y.stride;
+    const int64_t *x = operands->x.stride;
     const parts at = parts_of(p, tile, &c);
     const fc_phases l = fc_phases_of(p, tile->lanes, c.block, c.columns);
-    int64_t *xoff = (int64_t *)((char *)scratch + at.offsets), *in_place = xoff + p->kw * igc;
+    char *weights = (char *)scratch + at.weights, *sums = (char *)scratch + at.sums;
+    int64_t *in_strip = (int64_t *)((char *)scratch + at.offsets), *in_place = in_strip + p->kw * igc;
     for (int64_t kx = 0; kx < p->kw; kx++)
         for (int64_t i = 0; i < igc; i++) {
-            xoff[kx * igc + i] = i * l.phases * l.plane + fc_phase_offset(p, &l, kx);
+            in_strip[kx * igc + i] = i * l.phases * l.plane + fc_phase_offset(p, &l, kx);
             in_place[kx * igc + i] = i * x[1] + kx * p->dw * size;
         }
 
+    if (reads_by_masks(p, operands, kernel)) {
+        uint16_t *masks = (uint16_t *)((char *)scratch + at.masks);
+        tabulate_masks(p, kernel, masks);
+        memset(scratch, 0, (size_t)(l.pitch * size)); /* a row outside of the image */
+        const int64_t top = row0 * p->sh - p->pt; /* the image's row that the first output's window begins at */
+        fc_rows_run run = {.x_row = x[2], .xoff = in_place, .masks = masks, .begin = -top, .end = p->ih - top, .outside = scratch};
+        const block all = {row0, row1 - row0, 0, p->ow};
+        for (int64_t group = group0; group < group1; group++) {
+            run.x = operands->x.data + n * x[0] + group * x[1] + top * x[2] - p->pl * size;
+            multiply(plan, operands, run, n, group, &all, weights, sums);
+        }
+        return;
+    }
+
     int64_t bordered = -1; /* the first column of the piece whose borders are in the strip */
-    for (int64_t group = group0; group < least(group0 + c.groups, p->groups); group++)
+    for (int64_t group = group0; group < group1; group++)
         for (int64_t row = row0; row < row1; row += c.block) {
+            const char *image = operands->x.data + n * x[0] + group * igc * x[1];
             const block all = {row, least(c.block, row1 - row), col0, columns};
             const block middle = middle_of(p, operands, tile, &all);
             const int64_t ends[4] = {col0, middle.column, middle.column + middle.columns, col0 + columns};
@@ -225,10 +329,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 const block b = {all.row, all.rows, ends[k], ends[k + 1] - ends[k]};
                 if (b.columns <= 0)
                     continue;
-                const char *image = operands->x.data + n * x[0] + group * igc * x[1];
-                fc_rows_run run = {.kh = p->kh, .taps = p->kw * igc, .stride = p->sh, .xoff = xoff, .x = scratch};
-                run.x_row = l.pitch * size;
-                run.w = (char *)scratch + at.weights;
+                fc_rows_run run = {.x = scratch, .x_row = l.pitch * size, .xoff = in_strip};
                 if (k == 1) {
                     run.x = image + (b.row * p->sh - p->pt) * x[2] + (b.column - p->pl) * size;
                     run.x_row = x[2];
@@ -238,16 +339,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                                    bordered != b.column);
                     bordered = b.column;
                 }
-                for (int64_t o = group * ocg; o < (group + 1) * ocg; o++) {
-                    char *weight = (char *)scratch + at.weights;
-                    for (int64_t ky = 0; ky < p->kh; ky++)
-                        for (int64_t kx = 0; kx < p->kw; kx++)
-                            for (int64_t i = 0; i < igc; i++, weight += size)
-                                copy_one(weight, operands->weight.data + o * w[0] + i * w[1] + ky * w[2] + kx * w[3], size);
-                    run.bias = operands->bias ? operands->bias + o * operands->bias_stride : NULL;
-                    char *to = operands->y.data + n * y[0] + o * y[1] + b.row * y[2] + b.column * y[3];
-                    run_block(kernel, run, p->dh, b.rows, b.columns, to, y, size, (char *)scratch + at.sums, size);
-                }
+                multiply(plan, operands, run, n, group, &b, weights, sums);
             }
         }
 }

@@ -9,6 +9,9 @@
     (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&  \
      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"))
 #define FC_MASKS 1
+#define FC_MASK_f32 __mmask16
+#define FC_MASK_f64 __mmask8
+#define FC_KEEP_MASK(m) __asm__("" : "+Yk"(m))
 #define FC_KEEP(v) __asm__("" : "+v"(v))
 #define FC_VEC_i64 fc_u64x8
 
@@ -22,6 +25,7 @@
 #define FC_LOAD_f32(p) _mm512_loadu_ps(p)
 #define FC_STORE_f32(p, v) _mm512_storeu_ps(p, v)
 #define FC_LOAD_FIRST_f32(p, n) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
+#define FC_LOAD_SOME_f32(p, m) _mm512_maskz_loadu_ps(m, p)
 #define FC_STORE_FIRST_f32(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), v)
 #define FC_SPLAT_f32(p) _mm512_set1_ps(*(p))
 #define FC_FMA_f32(a, b, c) _mm512_fmadd_ps(a, b, c)
@@ -36,6 +40,7 @@
 #define FC_LOAD_f64(p) _mm512_loadu_pd(p)
 #define FC_STORE_f64(p, v) _mm512_storeu_pd(p, v)
 #define FC_LOAD_FIRST_f64(p, n) _mm512_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), p)
+#define FC_LOAD_SOME_f64(p, m) _mm512_maskz_loadu_pd(m, p)
 #define FC_STORE_FIRST_f64(p, v, n) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (n)) - 1), v)
 #define FC_SPLAT_f64(p) _mm512_set1_pd(*(p))
 #define FC_FMA_f64(a, b, c) _mm512_fmadd_pd(a, b, c)

@@ -3,6 +3,9 @@
 #undef FC_TARGET
 #undef FC_RUNS_HERE
 #undef FC_MASKS
+#undef FC_MASK_f32
+#undef FC_MASK_f64
+#undef FC_KEEP_MASK
 #undef FC_KEEP
 
 #undef FC_ROWS_f32
@@ -15,6 +18,7 @@
 #undef FC_LOAD_f32
 #undef FC_STORE_f32
 #undef FC_LOAD_FIRST_f32
+#undef FC_LOAD_SOME_f32
 #undef FC_STORE_FIRST_f32
 #undef FC_SPLAT_f32
 #undef FC_FMA_f32
@@ -29,6 +33,7 @@
 #undef FC_LOAD_f64
 #undef FC_STORE_f64
 #undef FC_LOAD_FIRST_f64
+#undef FC_LOAD_SOME_f64
 #undef FC_STORE_FIRST_f64
 #undef FC_SPLAT_f64
 #undef FC_FMA_f64

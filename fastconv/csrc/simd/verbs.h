@@ -13,8 +13,9 @@
  *
  * and besides them FC_TARGET (the compiler's name of the features; not defined where none are needed), FC_RUNS_HERE (a
  * test of the running processor), FC_VEC_i64 (a vector of integers, from which i64.h makes the verbs for T = i64),
- * FC_KEEP(v) (v is in a register now, and not loaded again) and FC_MASKS: 1 where one instruction loads or stores the first lanes
- * alone, and FC_LOAD_FIRST_T(p, n) does that, with 0 in the others; else 0.
+ * FC_KEEP(v) (v is in a register now, and not loaded again) and FC_MASKS: 1 where one instruction loads or stores some lanes alone,
+ * and FC_LOAD_FIRST_T(p, n) loads the first n, FC_LOAD_SOME_T(p, m) those of the bits of m, an FC_MASK_T, with 0 in the
+ * others, and FC_KEEP_MASK is there; else 0.
  * A kernel says V(FMA)(a, b, c), with FC_T defined as the type's name. */
 #ifndef FC_VERBS_H
 #define FC_VERBS_H
