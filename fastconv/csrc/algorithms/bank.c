@@ -14,7 +14,8 @@
 
 enum {
     STRIP_BYTES = 1 << 20,
-    STRIP_GOOD = 32 << 10,
+    STRIP_GOOD = 32 << 10, /* as long as it is this high: */
+    LEAST_ROWS = 4,
     MOST_COLUMNS = 1024,  /* of outputs in a task */
     MOST_TAPS = 1 << 12,  /* of the kernel, times channels */
     TASK_MACS = 1 << 17,  /* least work worth a task of its own */
@@ -61,13 +62,13 @@ static cut cut_up(const fc_problem *p, const fc_tile *tile)
     const double row_bytes = (double)(one.pitch * one.phases * igc * element_size(p)), kernel = (double)one.rows;
     const double most_rows = 1 + (STRIP_BYTES / row_bytes - kernel) / (double)p->sh;
     const double good_rows = 1 + (STRIP_GOOD / row_bytes - kernel) / (double)p->sh;
-    const double wanted_rows = most(4, (int64_t)(good_rows < 0 ? 0 : good_rows));
-    c.block = least(p->oh, (int64_t)(wanted_rows < most_rows ? wanted_rows : most_rows < 1 ? 1 : most_rows));
+    const double rows = good_rows > LEAST_ROWS ? good_rows : LEAST_ROWS;
+    c.block = least(p->oh, most((int64_t)(rows < most_rows ? rows : most_rows), 1));
     /* Rows of a task: as many blocks as leave enough tasks, and lower ones if that is not enough. */
     const double work = (double)p->n * (double)p->oc * (double)p->oh * (double)p->ow * (double)chain_length(p);
     const double wanted = work / TASK_MACS < MIN_TASKS ? work / TASK_MACS : MIN_TASKS;
     const double planes = (double)p->n * (double)p->groups * (double)c.col_blocks;
-    c.block = least(c.block, most((int64_t)((double)p->oh * planes / wanted), 4));
+    c.block = least(c.block, most((int64_t)((double)p->oh * planes / wanted), LEAST_ROWS));
     const int64_t blocks = ceil_div(p->oh, c.block);
     c.row_blocks = least(blocks, planes < wanted ? (int64_t)(wanted / planes) + 1 : 1);
     c.rows = least(ceil_div(blocks, c.row_blocks) * c.block, p->oh);
