@@ -75,7 +75,7 @@ def kernels(family, isa, kind):
         return {f"{stem}_copy": (0, True), f"{stem}_pick": (0, True)} if macros.get(f"FC_LANES_{kind}") != "1" else {}
     if family == "peak":
         return {f"{stem}_run": (rows * vecs, True)}
-    return {f"{stem}_square": (0, True)} if macros.get(f"FC_LANES_{kind}") != "1" else {}
+    return {stem: (0, True)}
 
 
 KINDS = {"tile": ["f32", "f64", "i64"], "rows": ["f32", "f64", "i64"], "channels": ["f32", "f64", "i64"]}

@@ -208,10 +208,16 @@ int64_t fc_phase_offset(const fc_problem *p, const fc_phases *l, int64_t kx);
 void fc_copy_phases(const fc_plan *plan, const fc_operands *operands, const fc_phases *l, const char *image, int64_t channels,
                     int64_t row0, int64_t out_rows, int64_t column0, int64_t out_columns, char *to, int borders);
 
+/* The chain of one output runs through blocks of this many input channels and, inside a block, through ky, kx and the
+ * channel. It is part of the numerical contract: the bits of every result depend on it, and on nothing else. */
+enum { FC_CHANNEL_BLOCK = 32 };
+
 /* The rows of a panel for input channels `c` to `c + count` of a group, in the order of the chain: each the weights of
- * `columns` output channels from `oc` on, 0 where there are no more. `c` begins a block of channels. */
+ * `columns` output channels from `oc` on, 0 where there are no more. `c` begins a block of channels, or all are of one. After
+ * as many rows as a block has channels `gap` bytes are left free: the taps of one channel are packed together, and would lie
+ * pages apart and share a set of the cache. */
 void fc_pack(const fc_plan *plan, const fc_array *weight, int64_t group, int64_t oc, int64_t columns, int64_t c,
-             int64_t count, char *to);
+             int64_t count, int64_t gap, char *to);
 
 /* Lines of memory that are called into the cache while something else is worked on: those at off[0], off[1], ... by one
  * tile, then the same `step` bytes further on, `tiles` times. */
@@ -223,9 +229,5 @@ typedef struct {
 /* The lines of the weights of `count` channels: packed into rows of `row` bytes, or as they lie. A line is 64 bytes. `off`
  * has room for an offset for each product of the chain. */
 fc_lines fc_lines_of(const fc_problem *p, const fc_operands *operands, int64_t count, int64_t row, int64_t *off);
-
-/* The chain of one output runs through blocks of this many input channels and, inside a block, through ky, kx and the
- * channel. It is part of the numerical contract: the bits of every result depend on it, and on nothing else. */
-enum { FC_CHANNEL_BLOCK = 32 };
 
 #endif

@@ -19,18 +19,25 @@ enum {
     STRIP_BYTES = 1 << 20,   /* of which a chunk's channels are read at a time */
     CHUNK_BYTES = 192 << 10, /* of a panel, a fifth of Zen 4's L2, that are worked through at a time */
     FAR_BYTES = 512 << 10,   /* of packed weights, beyond which they come back from far memory */
+    GAP = 64,                /* after the rows of a tap: see fc_pack */
     MOST_COLUMNS = 256,      /* of outputs in a task: 64 KiB of sums a row */
     MOST_PIXELS = 1024,      /* of outputs in a task */
     MOST_BLOCKS = 64,        /* of panels that are tried */
     TABLE_STEPS = 1 << 14,   /* most taps of a block of channels: 6 tables of 128 KiB */
     COPY_VECTOR = 4,         /* estimated cycles to copy a vector, */
     COPY_ROW = 20,           /* to begin a row, */
-    PACK_VECTOR = 7,         /* to pack a vector of weights, */
+    READ_LINE = 6,           /* or to read a line in place, */
+    PACK_VECTOR = 9,         /* to pack a vector of weights, */
     FAR_VECTOR = 20,         /* to write it to far memory and back, */
     TILE = 20,               /* to begin and end a tile, */
     STORE_LANE = 3,          /* to store four elements of a transposed result, */
     TASK = 1000,             /* and for a task */
 };
+
+static inline int64_t row_at(int64_t row, int64_t bytes)
+{
+    return row * bytes + row / FC_CHANNEL_BLOCK * GAP;
+}
 
 /* How a problem is cut. */
 typedef struct {
@@ -59,6 +66,11 @@ static const char *reject(const fc_problem *p)
     if (channel_bytes(p, 1, least(p->ow, MOST_COLUMNS)) * (double)channels > STRIP_BYTES)
         return "one row of outputs needs a larger strip than there is";
     return NULL;
+}
+
+static int reads_in_place(const fc_problem *p)
+{
+    return !(p->pt | p->pb | p->pl | p->pr); /* any strides will do */
 }
 
 static cut cut_into(const fc_problem *p, const fc_tile *tile, int64_t row_blocks, int64_t oc_blocks)
@@ -95,14 +107,16 @@ static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
 {
     const fc_window w = fc_window_of(p, c->rows, c->columns);
     const double igc = (double)(p->ic / p->groups), blocks = pixel_blocks(p, c) * (double)p->groups;
+    const double across = (double)w.columns * (double)w.step_w * (double)element_size(p) / 64, down = (double)w.rows;
+    const double lines = down * across + (w.step_w == 1 && w.columns == p->iw ? 1 : down); /* of a channel, in place */
     const double row = p->channels_last ? (double)w.columns * (igc / tile->lanes + 1) * COPY_VECTOR
                                         : igc * ((double)ceil_div(w.columns, tile->lanes) * COPY_VECTOR + COPY_ROW);
+    const double pixels = reads_in_place(p) ? igc * lines * READ_LINE : down * row;
     const double weights = (double)(p->groups * c->vecs) * (double)chain_length(p);
-    const double bytes = weights * tile->lanes * (double)element_size(p);
-    const double packing = packs_apart(p, tile, c) ? PACK_VECTOR + (bytes > FAR_BYTES ? FAR_VECTOR : 0)
-                                                   : pixel_blocks(p, c) * PACK_VECTOR;
+    const int far = weights * tile->lanes * (double)element_size(p) > FAR_BYTES;
+    const double packing = packs_apart(p, tile, c) ? PACK_VECTOR + far * FAR_VECTOR : pixel_blocks(p, c) * PACK_VECTOR;
     const double tiles = blocks * (double)(c->rows * ceil_div(c->columns, tile->rows) * c->panels);
-    return blocks * (double)c->oc_blocks * ((double)w.rows * row + TASK) + (p->prepared ? 0 : weights * packing) +
+    return blocks * (double)c->oc_blocks * (pixels + TASK) + (p->prepared ? 0 : weights * packing) +
            tiles * (double)ceil_div(p->ic / p->groups, c->chunk) * TILE;
 }
 
@@ -165,9 +179,17 @@ static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
     at.bias = at.sums + rows * c->columns * panels * wide * size;
     at.chunk = ceil_div(at.bias + wide * size, 64) * 64;
     at.steps = p->kh * p->kw * least(c->chunk, ceil_div(igc, FC_CHANNEL_BLOCK) * FC_CHANNEL_BLOCK);
-    at.tables = ceil_div(at.chunk + at.steps * wide * size, 64) * 64;
+    at.tables = ceil_div(at.chunk + row_at(at.steps, wide * size), 64) * 64;
     at.end = ceil_div(at.tables + 6 * at.steps * (int64_t)sizeof(int64_t), 128) * 128;
     return at;
+}
+
+/* Bytes from the beginning of the packed weights to a panel's. */
+static int64_t panel_at(const fc_plan *plan, const cut *c, int64_t group, int64_t panel)
+{
+    const fc_problem *p = &plan->problem;
+    const int64_t vecs = group * c->vecs + part(panel, c->panels, c->vecs), before = group * c->panels + panel;
+    return vecs * plan->tile->lanes * chain_length(p) * element_size(p) + before * row_at(chain_length(p), 0);
 }
 
 static void prepare(fc_plan *plan)
@@ -182,15 +204,8 @@ static void prepare(fc_plan *plan)
     plan->task_macs = (double)(c.rows * c.columns * channels) * (double)chain_length(p);
     plan->scratch_bytes = parts_of(p, tile, &c).end;
     plan->n_packs = p->groups * c.panels;
-    plan->packed_bytes = p->groups * c.vecs * tile->lanes * chain_length(p) * element_size(p);
+    plan->packed_bytes = panel_at(plan, &c, p->groups, 0);
     plan->packs_apart = packs_apart(p, tile, &c);
-}
-
-/* Bytes from the beginning of the packed weights to a panel's. */
-static int64_t panel_at(const fc_plan *plan, const cut *c, int64_t group, int64_t panel)
-{
-    const fc_problem *p = &plan->problem;
-    return (group * c->vecs + part(panel, c->panels, c->vecs)) * plan->tile->lanes * chain_length(p) * element_size(p);
 }
 
 static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
@@ -199,7 +214,7 @@ static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
     const cut c = cut_into(p, plan->tile, plan->px_block, plan->oc_block);
     const int64_t group = task / c.panels, panel = task % c.panels, lanes = plan->tile->lanes, igc = p->ic / p->groups;
     const int64_t first = part(panel, c.panels, c.vecs), end = part(panel + 1, c.panels, c.vecs);
-    fc_pack(plan, &operands->weight, group, first * lanes, (end - first) * lanes, 0, igc,
+    fc_pack(plan, &operands->weight, group, first * lanes, (end - first) * lanes, 0, igc, GAP,
               operands->packed + panel_at(plan, &c, group, panel));
 }
 
@@ -262,13 +277,11 @@ static void run_panel(const fc_plan *plan, const fc_operands *operands, const so
         count = whole ? least(whole, chunk) : channels - c;
         const tables *table = whole ? &of[0] : &of[1];
         const int finish = to->finish && c + count == channels;
-        const char *weights = to->packed ? to->packed + c * taps * step : to->chunk;
-        const char *ahead = weights + count * taps * step;
+        const char *weights = to->packed ? to->packed + row_at(c * taps, step) : to->chunk;
+        const char *ahead = weights + row_at(count * taps, step);
         if (!to->packed) {
-            fc_pack(plan, weight, to->group, to->oc, to->vecs * tile->lanes, to->c + c, count, to->chunk);
-            ahead = to->weights + (c + count) * weight->stride[1];
-            if (c + count == channels)
-                ahead = to->weights + to->real * weight->stride[0];
+            fc_pack(plan, weight, to->group, to->oc, to->vecs * tile->lanes, to->c + c, count, GAP, to->chunk);
+            ahead = to->weights + (c + count < channels ? (c + count) * weight->stride[1] : to->real * weight->stride[0]);
         }
         int64_t to_call = c + count < channels || to->more ? table->ahead.tiles : 0;
         fc_tile_ends ends = {.column_bias = finish ? to->bias : NULL};
@@ -308,13 +321,13 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const int64_t row0 = part(row_block, c.row_blocks, p->oh), rows = part(row_block + 1, c.row_blocks, p->oh) - row0;
     const int64_t col0 = part(col_block, c.col_blocks, p->ow), columns = part(col_block + 1, c.col_blocks, p->ow) - col0;
     const int64_t panel0 = part(oc_block, c.oc_blocks, c.panels), panel1 = part(oc_block + 1, c.oc_blocks, c.panels);
-    const char *image = operands->x.data + n * x[0] + group * igc * x[1];
+    const char *image = operands->x.data + n * x[0] + group * igc * x[1], *packed = operands->packed;
     char *result = operands->y.data + n * y[0] + group * ocg * y[1] + row0 * y[2] + col0 * y[3];
 
     const parts at = parts_of(p, tile, &c);
     char *strip = scratch, *bias = strip + at.bias;
     const fc_window w = fc_window_of(p, rows, columns);
-    const int interleaved = x[1] == size && igc > 1, in_place = !(p->pt | p->pb | p->pl | p->pr);
+    const int interleaved = x[1] == size && igc > 1, in_place = reads_in_place(p);
 
     for (int64_t c0 = 0; c0 < igc; c0 += c.channels) {
         const int64_t channels = least(c.channels, igc - c0);
@@ -340,7 +353,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 of[i] = (tables){table, table + at.steps, {0}};
                 tabulate(p, &from, count, table);
                 for (int64_t s = 0; s < count * taps; s++)
-                    table[at.steps + s] = s * step;
+                    table[at.steps + s] = row_at(s, step);
                 if (count)
                     of[i].ahead = fc_lines_of(p, operands, count, step, table + 2 * at.steps);
             }
@@ -348,7 +361,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             if (operands->bias)
                 fc_pick(bias, operands->bias + (group * ocg + oc) * operands->bias_stride, operands->bias_stride, real, size);
             const outputs to = {
-                .packed = operands->packed ? operands->packed + panel_at(plan, &c, group, panel) + c0 * taps * step : NULL,
+                .packed = packed ? packed + panel_at(plan, &c, group, panel) + row_at(c0 * taps, step) : NULL,
                 .weights = operands->weight.data + (group * ocg + oc) * operands->weight.stride[0] + c0 * operands->weight.stride[1],
                 .chunk = strip + at.chunk,
                 .group = group,

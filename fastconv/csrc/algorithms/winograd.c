@@ -146,7 +146,7 @@ static void transform_weights(const fc_plan *plan, const fc_operands *operands, 
     char packed[TAPS * FC_TILE_MAX_COLUMNS * 4] __attribute__((aligned(64)));
     for (int64_t i = 0, count; i < channels; i += count, to += count * row) {
         count = least(TAPS / taps, channels - i);
-        fc_pack(plan, &operands->weight, group, first * lanes, vecs * lanes, channel + i, count, packed);
+        fc_pack(plan, &operands->weight, group, first * lanes, vecs * lanes, channel + i, count, 0, packed);
         for (int64_t v = 0; v < vecs; v++) {
             const fc_winograd_run run = {packed + v * pixel, p->kw * count * row, count * row, row, to + v * pixel,
                                          fc_winograd_points(c->across) * point, point, row, count, NULL};
