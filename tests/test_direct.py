@@ -314,6 +314,9 @@ def test_rows_of_the_direct_family_have_the_same_bits_whatever_they_are_fed(conv
         ((1, 3, 7, 9), (9, 3, 1, 1), {}),  # a plane of less than a tile
         ((1, 5, 30, 41), (2, 5, 3, 4), {"dilation": (2, 3)}),
         ((1, 5, 64, 64), (2, 5, 1, 1), {}),  # planes 16 KiB apart
+        ((1, 2600, 6, 13), (8, 2600, 1, 1), {}),  # several groups of channels in one chain, and a tile moved back,
+        ((1, 96, 14, 14), (400, 96, 1, 1), {}),  # which is the task's alone
+        ((2, 24, 33, 40), (30, 12, 1, 1), {"groups": 2, "stride": (2, 1)}),
         ((1, 33, 21, 22), (4, 33, 4, 3), {"stride": (4, 3), "padding": 2, "dilation": (2, 1)}),
         ((1, 4, 21, 22), (4, 4, 3, 5), {"stride": (2, 4), "padding": 3, "dilation": (3, 2)}),
         ((1, 1, 200, 300), (1, 1, 5, 5), {"padding": "same", "padding_mode": "reflect"}),

@@ -50,7 +50,8 @@ def kernels(family, isa, kind):
     stem = f"{family}_{kind}_{isa}"
     if family == "tile":
         shapes = [(v, r) for v in range(1, wide + 1) for r in range(1, rows + 1) if r == 1 or v <= vecs]
-        return {f"{stem}_{v}_{r}": (v * r, True) for v, r in shapes} | {f"{stem}_store": (1, False)}
+        copies = {f"{stem}_copy_{v}": (0, True) for v in range(1, vecs + 1)}
+        return {f"{stem}_{v}_{r}": (v * r, True) for v, r in shapes} | copies | {f"{stem}_store": (1, False)}
     if family == "bank":
         return {f"{stem}_{v}_{r}": (v * r, True) for v in range(1, vecs + 1) for r in range(1, rows + 1)}
     if family == "rows":

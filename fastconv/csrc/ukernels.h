@@ -35,6 +35,9 @@ typedef void (*fc_tile_fn)(int64_t steps, const char *a, int64_t as, const int64
 /* to[j] = from[j] + *bias, or from[j] where bias is NULL, for j < count: finished sums to a row of the result. */
 typedef void (*fc_store_fn)(void *to, const void *from, int64_t count, const void *bias);
 
+/* Copy `rows` rows of some vectors; steps in bytes. */
+typedef void (*fc_copy_fn)(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t rows);
+
 enum { FC_TILE_MAX_ROWS = 6, FC_TILE_MAX_VECS = 16, FC_TILE_MAX_COLUMNS = 64 };
 
 typedef struct {
@@ -45,6 +48,7 @@ typedef struct {
     int wide;    /* most vectors in a tile of one row */
     fc_tile_fn run[FC_TILE_MAX_VECS + 1][FC_TILE_MAX_ROWS + 1]; /* by vectors and rows, both from 1 */
     fc_store_fn store;
+    fc_copy_fn copy[5]; /* by vectors, 1 to `vecs` */
 } fc_tile;
 
 /* A microkernel for depthwise kernels, a vector of channels:

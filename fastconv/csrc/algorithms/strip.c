@@ -25,8 +25,7 @@ enum {
     OC_BLOCK = 384,           /* most output channels of a task: 384 x 64 x 4 = 96 KiB of running sums */
     MOST_ROWS = 64,           /* most output rows of a task */
     COPY_VECTOR = 2,          /* estimated cycles to copy a vector, */
-    STORE_VECTOR = 14,        /* to store one, rows of the result apart, or */
-    STORE_DIRECT = 1,         /* from the registers, */
+    STORE_VECTOR = 14,        /* to store one, */
     COPY_ROW = 20,            /* to begin a row, */
     CALL = 60,                /* and to begin and end a tile */
 };
@@ -95,9 +94,8 @@ static double multiplied(const fc_problem *p, const fc_tile *tile, int64_t out_r
     const int64_t ocg = p->oc / p->groups, vectors = ceil_div((out_rows - 1) * lay_out(p, 1).pitch + p->ow, tile->lanes);
     const double calls = (double)ceil_div(vectors, most_vecs(p, tile)) * (double)ceil_div(ocg, tile->rows) *
                          (double)ceil_div(p->ic / p->groups, FC_CHANNEL_BLOCK);
-    const int direct = lay_out(p, 1).pitch == p->ow && !p->channels_last;
     const double loads = p->oc == p->groups ? 2 : 1; /* a tile of one row loads a vector for each product, across lines */
-    const double moved = move_cost(p, tile) + (direct ? STORE_DIRECT : STORE_VECTOR);
+    const double moved = move_cost(p, tile) + STORE_VECTOR;
     return (double)vectors * (double)ocg * ((double)chain_length(p) * loads + moved) + calls * CALL;
 }
 
@@ -147,7 +145,7 @@ static parts parts_of(const fc_plan *plan, const layout *l)
     at.strip_bytes = plan->c_block * l->plane * l->phases * size;
     at.sums = ceil_div(at.strip_bytes + columns * size, 64) * 64; /* the last tile reads beyond the strip */
     at.tables = at.sums + ceil_div(ceil_div(plan->oc_block, tile->rows) * tile->rows * kept * size, 64) * 64;
-    at.end = at.tables + 5 * p->kh * p->kw * least(FC_CHANNEL_BLOCK, igc) * (int64_t)sizeof(int64_t);
+    at.end = at.tables + 4 * p->kh * p->kw * least(FC_CHANNEL_BLOCK, igc) * (int64_t)sizeof(int64_t);
     at.end = ceil_div(at.end, 128) * 128; /* threads share no cache line, nor a pair of them */
     return at;
 }
@@ -243,23 +241,6 @@ static int64_t tabulate(const fc_problem *p, const fc_operands *operands, const 
     return s;
 }
 
-/* The cache lines of a register tile of `bytes` a row in a packed result, one for each of `steps`, then from the first again.
- * Called into the cache while the tile is computed they save a store from waiting for memory: a 1 x 1 kernel of 32
- * channels is done in 800 cycles of Zen 4 and writes 30 lines. */
-static void tabulate_result(const fc_array *y, const fc_tile *tile, int64_t bytes, int64_t steps, int64_t *off)
-{
-    const int64_t lines = bytes / 64 + 1;
-    for (int64_t s = 0; s < steps; s++)
-        off[s] = s / lines % tile->rows * y->stride[1] + least(s % lines * 64, bytes - 1);
-}
-
-/* Whether the rows of a result may lie as those of the strip: its tiles then go there from the registers. */
-static int stores_in_place(const fc_problem *p, const fc_operands *operands, const layout *l)
-{
-    const int64_t *y = operands->y.stride, size = element_size(p);
-    return l->pitch == p->ow && y[3] == size && y[2] == p->ow * size;
-}
-
 /* Whether taps may read the image itself: its rows are packed like a strip's, and a register tile fits in a plane. */
 static int reads_in_place(const fc_problem *p, const fc_operands *operands, const fc_tile *tile)
 {
@@ -298,7 +279,7 @@ static void store(const fc_plan *plan, const fc_operands *operands, char *y, int
 }
 
 static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t n, int64_t group, int64_t row0,
-                      int64_t oc0, char *strip, char *sums, int64_t *const tables[5], const int64_t steps[2],
+                      int64_t oc0, char *strip, char *sums, int64_t *const tables[4], const int64_t steps[2],
                       const layout *l, int in_place, int borders)
 {
     const fc_problem *p = &plan->problem;
@@ -308,7 +289,7 @@ static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t 
     const int64_t rows = least(plan->px_block, p->oh - row0), oc_count = least(plan->oc_block, ocg - oc0);
     const int64_t q_end = (rows - 1) * l->pitch + p->ow, c_block = in_place ? igc : plan->c_block;
     const int64_t channel_bytes = in_place ? x->stride[1] : l->plane * l->phases * size;
-    const int64_t as = weight->stride[0], oc = group * ocg + oc0, *to = operands->y.stride;
+    const int64_t as = weight->stride[0], oc = group * ocg + oc0;
     const char *image = x->data + n * x->stride[0] + group * igc * x->stride[1];
     char *y = operands->y.data + n * operands->y.stride[0] + oc * operands->y.stride[1] + row0 * operands->y.stride[2];
     /* Read in place, the image's last tile ends where the image does. */
@@ -328,28 +309,19 @@ static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t 
         for (int64_t t = 0; t < tiles; t++) {
             const int64_t vecs = vectors / tiles + (t < vectors % tiles), columns = vecs * tile->lanes;
             const int64_t end = least(begin + columns, q_end), q = least(begin, q_limit - columns);
-            const int direct = stores_in_place(p, operands, l) && q == begin && end - q == columns;
             for (int64_t c = c0; c < c1; c += FC_CHANNEL_BLOCK) {
                 const int tail = c + FC_CHANNEL_BLOCK > igc;
                 const char *w = weight->data + oc * as + c * weight->stride[1];
                 const char *b = pixels + (c - c0) * channel_bytes + q * size;
                 for (int64_t o = 0; o < oc_count; o += tile->rows) {
                     char *at = kept + o * columns * size;
-                    fc_tile_ends ends = {c ? at : NULL, columns * size, at, columns * size, NULL, 0, NULL, b,
+                    const fc_tile_ends ends = {c ? at : NULL, columns * size, at, columns * size, NULL, 0, NULL, b,
                                          tables[2 * tail + 1]};
-                    if (direct && c + FC_CHANNEL_BLOCK >= igc) {
-                        ends.to = y + begin * size + o * to[1];
-                        ends.to_step = to[1];
-                        ends.row_bias = operands->bias ? operands->bias + (oc + o) * operands->bias_stride : NULL;
-                        ends.row_bias_step = operands->bias_stride;
-                        ends.ahead = ends.to;
-                        ends.ahead_off = tables[4];
-                    }
                     tile->run[vecs][least(tile->rows, oc_count - o)](steps[tail], w + o * as, as, tables[2 * tail], b,
                                                                      tables[2 * tail + 1], &ends);
                 }
             }
-            if (c1 == igc && !direct)
+            if (c1 == igc)
                 store(plan, operands, y, l->pitch, q, begin, end, oc, oc_count, columns, kept);
             if (plan->c_block < igc)
                 kept += ceil_div(oc_count, tile->rows) * tile->rows * columns * size;
@@ -371,18 +343,16 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const int in_place = reads_in_place(p, operands, tile);
     const int64_t channel_bytes = in_place ? operands->x.stride[1] : l.plane * l.phases * size;
 
-    /* Tables of a whole block of channels, of the last one if it is shorter, and of the result. */
+    /* Tables of a whole block of channels, and of the last one if it is shorter. */
     const int64_t room = p->kh * p->kw * least(FC_CHANNEL_BLOCK, igc);
     const parts at = parts_of(plan, &l);
     char *strip = scratch, *sums = strip + at.sums;
     int64_t *table = (int64_t *)(strip + at.tables);
-    int64_t *const tables[5] = {table, table + room, table + 2 * room, table + 3 * room, table + 4 * room};
+    int64_t *const tables[4] = {table, table + room, table + 2 * room, table + 3 * room};
     const int64_t steps[2] = {
         igc < FC_CHANNEL_BLOCK ? 0 : tabulate(p, operands, &l, FC_CHANNEL_BLOCK, channel_bytes, tables[0], tables[1]),
         tabulate(p, operands, &l, igc % FC_CHANNEL_BLOCK, channel_bytes, tables[2], tables[3]),
     };
-    if (stores_in_place(p, operands, &l))
-        tabulate_result(&operands->y, tile, most_vecs(p, tile) * tile->lanes * size, room, tables[4]);
     memset(strip + at.strip_bytes, 0, (size_t)(most_vecs(p, tile) * tile->lanes * size));
     for (int64_t group = first; group < least(first + plan->per_task, p->groups); group++)
         run_group(plan, operands, n, group, row0, oc0, strip, sums, tables, steps, &l, in_place, group == first);

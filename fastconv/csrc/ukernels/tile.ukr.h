@@ -128,6 +128,35 @@ static void FC_PASTE2(FC_NAME, store)(void *to, const void *from, int64_t count,
         y[j] = sums[j] + *b;
 }
 
+/* Rows are often a plane apart, which the processor does not foresee. */
+static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, rows)(const int vecs, char *to, int64_t to_step,
+                                                                           const char *from, int64_t from_step, int64_t rows)
+{
+    FC_ROLLED
+    for (int64_t r = 0; r < rows; r++) {
+        FC_UNROLL
+        for (int j = 0; j < vecs; j++) {
+            __builtin_prefetch(from + 16 * from_step + j * (int64_t)(V(LANES) * sizeof(FC_ELEMENT)), 0, 3);
+            V(STORE)((FC_ELEMENT *)to + j * V(LANES), V(LOAD)((const FC_ELEMENT *)from + j * V(LANES)));
+        }
+        to += to_step;
+        from += from_step;
+    }
+}
+
+#define FC_COPY(VECS)                                                                                                  \
+    static void FC_PASTE3(FC_NAME, copy, VECS)(char *to, int64_t to_step, const char *from, int64_t from_step,         \
+                                               int64_t rows)                                                           \
+    {                                                                                                                  \
+        FC_PASTE2(FC_NAME, rows)(VECS, to, to_step, from, from_step, rows);                                            \
+    }
+FC_COPY(1)
+FC_COPY(2)
+#if V(VECS) > 2
+FC_COPY(3)
+FC_COPY(4)
+#endif
+
 #define FC_KERNEL(VECS, ROWS)                                                                                          \
     static void FC_PASTE3(FC_NAME, VECS, ROWS)(int64_t steps, const char *a, int64_t as, const int64_t *aoff,          \
                                                const char *b, const int64_t *boff, const fc_tile_ends *ends)           \
@@ -204,6 +233,11 @@ static const fc_tile FC_NAME = {
 #endif
     },
     .store = FC_PASTE2(FC_NAME, store),
+    .copy = {NULL, FC_PASTE3(FC_NAME, copy, 1), FC_PASTE3(FC_NAME, copy, 2),
+#if V(VECS) > 2
+             FC_PASTE3(FC_NAME, copy, 3), FC_PASTE3(FC_NAME, copy, 4),
+#endif
+    },
 };
 
 #undef FC_ONE
@@ -211,5 +245,6 @@ static const fc_tile FC_NAME = {
 #undef FC_KERNELS
 #undef FC_ROW
 #undef FC_KERNEL
+#undef FC_COPY
 #undef FC_ELEMENT
 #undef FC_NAME
