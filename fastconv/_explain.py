@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from ._errors import BackendError
+from ._errors import BackendError, ConfigError
 from ._problem import Problem
 from .backends._selection import trace_into, traces
 from .backends._table import choose, is_loaded, load, specs
@@ -68,6 +68,10 @@ class Explanation:
                     choose((name,), problem, kinds)
                 except BackendError as error:
                     candidates[name] = str(error)
+                except ValueError as error:  # an algorithm that this backend does not have
+                    if len(names) == 1 or isinstance(error, ConfigError):
+                        raise
+                    candidates[name] = str(error)
                 else:
                     chosen = name
                     candidates[name] = "chosen" + _cost(name, problem)
@@ -76,7 +80,7 @@ class Explanation:
         details: dict[str, Any] = {}
         if chosen is not None and 0 not in problem.out_shape:
             plan = load(chosen).plan(problem) if plan is None else plan
-            details = plan.explain(num_threads, *operands) if hasattr(plan, "explain") else {}
+            details = _details(plan, num_threads, operands)
         return cls(problem, chosen, source, candidates, details)
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,6 +116,16 @@ class Explanation:
 
     def __repr__(self) -> str:
         return f"<Explanation: backend {self.backend}, from {self.source}>"
+
+
+def _details(plan: Any, num_threads: int, operands: tuple[Any, ...]) -> dict[str, Any]:
+    """What a plan says of itself; one that fails to spoils neither an explanation nor a traced call."""
+    if not hasattr(plan, "explain"):
+        return {}
+    try:
+        return dict(plan.explain(num_threads, *operands))
+    except Exception as error:
+        return {"explain": f"the plan's explain failed: {type(error).__name__}: {error!s:.200}"}
 
 
 def _answer(name: str, problem: Problem, kinds: Kinds) -> str:

@@ -136,6 +136,35 @@ def test_a_backend_nobody_asked_for_cannot_spoil_an_explanation(table):
         conv2d(IMAGE, KERNEL, backend="spoilsport")
 
 
+def test_a_plan_that_cannot_explain_itself_still_computes(table):
+    class Mute(ReferenceBackend):
+        def plan(self, problem):
+            class Plan:
+                def __call__(self, *arguments):
+                    return ReferenceBackend().plan(problem)(*arguments)
+
+                def explain(self, num_threads):
+                    raise KeyError("threads")
+
+            return Plan()
+
+    fastconv.register_backend(BackendSpec("mute", Mute))
+    with fastconv.trace() as calls:
+        np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, backend="mute"), EXPECTED)
+    assert "explain failed: KeyError" in calls[0].details["explain"]
+
+
+def test_an_algorithm_that_the_first_of_several_does_not_have(picky):
+    options = {"algorithm": "direct", "backend": ("picky", "cpu")}
+    with fastconv.trace() as calls:
+        np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, **options), EXPECTED)
+    assert calls[0].backend == fastconv.explain(IMAGE, KERNEL, **options).backend == "cpu"
+    assert "algorithm must be one of auto with backend 'picky'" in calls[0].candidates["picky"]
+    for call in (conv2d, fastconv.explain):
+        with pytest.raises(ValueError, match="algorithm must be one of auto with backend 'picky'"):
+            call(IMAGE, KERNEL, algorithm="direct", backend="picky")
+
+
 def test_each_setting_has_its_source(table, monkeypatch):
     details = fastconv.explain(IMAGE, KERNEL).details
     assert details["algorithm_from"] == "cost"
