@@ -113,7 +113,7 @@ class Plan:
                     with self._lock:
                         self._calls = remember(self._calls, x)
         if traces():
-            record(problem, choice[0], choice[1], choice[2], count, ready.plan)
+            record(problem, *choice, count, ready.plan, operands if choice[2] else ())
         return y
 
     def explain(self, x_shape: tuple[int, ...], x_dtype: Any = None, num_threads: int | None = None) -> Explanation:

@@ -275,6 +275,33 @@ def test_plan_follows_the_type_of_its_image(lib):
     same(pickle.loads(pickle.dumps(plan))(Array(IMAGE)))
 
 
+def test_explanations_see_the_operands_where_one_is_owned(lib):
+    """A plan may have more to say of them than their shapes, such as how a lazy array is cut."""
+
+    class Talkative(Owner):
+        def plan(self, problem):
+            run = super().plan(problem)
+
+            class Plan:
+                __call__ = staticmethod(run)
+
+                def explain(self, num_threads, *operands):
+                    return {"seen": [type(operand).__name__ for operand in operands]}
+
+            return Plan()
+
+    fastconv.register_backend(BackendSpec("talkative", Talkative, owns=("lib:Other",)))
+    x = Other(IMAGE)
+    Talkative.kind = Other
+    with fastconv.trace() as calls:
+        conv2d(x, KERNEL)
+        plan_conv2d(KERNEL)(x)
+        conv2d(IMAGE, KERNEL, backend="talkative")
+    seen = [call.details["seen"] for call in (*calls, fastconv.explain(x, KERNEL))]
+    of_owned = ["Other", "ndarray", "NoneType"]
+    assert seen == [of_owned, of_owned, [], of_owned]
+
+
 def test_plan_of_owned_weights(lib):
     weight = Array(KERNEL)
     plan = plan_conv2d(weight, x_shape=(3, 4))
