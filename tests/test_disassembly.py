@@ -56,7 +56,7 @@ def kernels(family, isa, kind):
         return {f"{stem}_{v}_{r}": (v * r, True) for v in range(1, vecs + 1) for r in range(1, rows + 1)}
     if family == "rows":
         masks = macros.get("FC_MASKS") == "1"
-        which = [w for (w,) in invocations("rows.ukr.h", "FC_KERNELS") if w == 0 or held >= 9 and (w < 3 or masks)]
+        which = [w for (w,) in invocations("rows.ukr.h", "FC_KERNELS") if w == 0 or (held >= 9 and (w < 3 or masks))]
         shapes = [(w, v) for w in which for v in range(1, vecs + 1)]
         ranges = sum(last - first + 1 for first in range(4) for last in range(first, 4))
         return {f"{stem}_{w}_{v}": (4 * 3 * 3 * v, True) if w % 3 else (ranges * v, False) for w, v in shapes}
