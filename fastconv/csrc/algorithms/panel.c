@@ -27,8 +27,8 @@ enum {
     COPY_VECTOR = 4,         /* estimated cycles to copy a vector, */
     COPY_ROW = 20,           /* to begin a row, */
     READ_LINE = 6,           /* or to read a line in place, */
-    PACK_VECTOR = 9,         /* to pack a vector of weights, */
-    FAR_VECTOR = 20,         /* to write it to far memory and back, */
+    PACK_LANES = 2,          /* to pack so many weights takes one, */
+    FAR_VECTOR = 20,         /* to write a vector to far memory and back so many, */
     TILE = 20,               /* to begin and end a tile, */
     STORE_LANE = 3,          /* to store four elements of a transposed result, */
     TASK = 1000,             /* and for a task */
@@ -99,7 +99,7 @@ static double pixel_blocks(const fc_problem *p, const cut *c)
 static int packs_apart(const fc_problem *p, const fc_tile *tile, const cut *c)
 {
     const double bytes = (double)(p->groups * c->vecs * tile->lanes) * (double)chain_length(p) * (double)element_size(p);
-    return pixel_blocks(p, c) > (bytes > FAR_BYTES ? 1 + FAR_VECTOR / PACK_VECTOR : 1);
+    return pixel_blocks(p, c) > (bytes > FAR_BYTES ? 1 + FAR_VECTOR * PACK_LANES / tile->lanes : 1);
 }
 
 /* Estimated cycles of one thread, of all but the multiplications, which no cut changes. */
@@ -114,7 +114,8 @@ static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
     const double pixels = reads_in_place(p) ? igc * lines * READ_LINE : down * row;
     const double weights = (double)(p->groups * c->vecs) * (double)chain_length(p);
     const int far = weights * tile->lanes * (double)element_size(p) > FAR_BYTES;
-    const double packing = packs_apart(p, tile, c) ? PACK_VECTOR + far * FAR_VECTOR : pixel_blocks(p, c) * PACK_VECTOR;
+    const double pack = (double)tile->lanes / PACK_LANES;
+    const double packing = packs_apart(p, tile, c) ? pack + far * FAR_VECTOR : pixel_blocks(p, c) * pack;
     const double tiles = blocks * (double)(c->rows * ceil_div(c->columns, tile->rows) * c->panels);
     return blocks * (double)c->oc_blocks * (pixels + TASK) + (p->prepared ? 0 : weights * packing) +
            tiles * (double)ceil_div(p->ic / p->groups, c->chunk) * TILE;

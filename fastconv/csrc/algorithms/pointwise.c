@@ -21,11 +21,11 @@ enum {
     MOST_BLOCKS = 64,         /* of tiles of pixels that are tried */
     COPY_VECTOR = 4,          /* estimated cycles to copy a vector of pixels, */
     COPY_STRIDED = 14,        /* with gaps in between, */
-    COPY_TURNED = 8,          /* or transposed, */
+    COPY_TURNED = 16,         /* or transposed, */
     COPY_ROW = 20,            /* to begin a row, */
     READ_ROW = 10,            /* or to fetch it in place; */
     STORE_DIRECT = 2,         /* to store a vector, */
-    STORE_TURNED = 10,        /* or to transpose it; */
+    STORE_TURNED = 16,        /* or to transpose it; */
     CALL = 40,                /* to begin and end a tile, */
     TASK = 2000,              /* and a task */
 };
