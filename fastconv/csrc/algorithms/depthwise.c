@@ -220,11 +220,14 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     at.tables = room.tables;
     at.fill = room.fill;
     memset(weights, 0, (size_t)((taps + 1) * lanes * size));
+    const char *first = operands->weight.data + oc * w[0];
+    const int dense = (p->kw == 1 || w[3] == size) && (p->kh == 1 || w[2] == p->kw * size); /* a channel's taps */
+    if (dense)
+        plan->transpose(weights, NULL, lanes * size, first, w[0], channels, taps);
     for (int64_t k = 0; k < channels; k++) {
-        const char *from = operands->weight.data + (oc + k) * w[0];
-        for (int64_t ky = 0, s = 0; ky < p->kh; ky++)
+        for (int64_t ky = 0, s = 0; ky < p->kh && !dense; ky++)
             for (int64_t kx = 0; kx < p->kw; kx++, s++)
-                copy_one(weights + (s * lanes + k) * size, from + ky * w[2] + kx * w[3], size);
+                copy_one(weights + (s * lanes + k) * size, first + k * w[0] + ky * w[2] + kx * w[3], size);
         if (operands->bias)
             copy_one(bias + k * size, operands->bias + (oc + k) * operands->bias_stride, size);
     }
