@@ -114,4 +114,11 @@ BUILT_IN = (
         distribution="fastconv",
     ),
     BackendSpec("reference", "fastconv.backends.reference:ReferenceBackend", distribution="fastconv"),
+    BackendSpec(
+        "dask",
+        "fastconv.backends.dask:DaskBackend",
+        hint="pip install 'fastconv[dask]'",
+        distribution="fastconv",
+        owns=("dask.array.core:Array",),
+    ),
 )
