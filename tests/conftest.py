@@ -10,6 +10,7 @@ from fastconv.backends.cpu import CpuBackend
 
 def pytest_addoption(parser):
     parser.addoption("--problems", type=int, default=20_000, help="random problems that the sweep draws")
+    parser.addoption("--kills", type=int, default=2, help="workers of a cluster that are killed while they compute")
     parser.addoption("--first-problem", type=int, default=0, help="seed of the first of them")
 
 

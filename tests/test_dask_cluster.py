@@ -1,0 +1,81 @@
+"""Dask arrays on a cluster of processes: the same bits, also when workers are killed."""
+
+import os
+import signal
+import time
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+
+from fastconv import conv2d
+
+distributed = pytest.importorskip("distributed")
+
+LIMIT = 120  # seconds for anything that waits: a hang is a failure
+
+RNG = np.random.default_rng(5)
+X = RNG.standard_normal((1, 3, 240, 320)).astype("f4")
+W = RNG.standard_normal((4, 3, 5, 5)).astype("f4")
+OPTIONS = {"padding": "same", "padding_mode": "reflect", "algorithm": "direct"}
+EXPECTED = conv2d(X, W, **OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1000}),  # tasks are innocent of these deaths
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=":0",
+            local_directory=str(tmp_path_factory.mktemp("workers")),
+        ) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def client(cluster):
+    with distributed.Client(cluster) as client:
+        yield client
+
+
+def test_processes_give_the_same_bits(client):
+    x = da.from_array(X, chunks=(1, 2, 50, 70))
+    y = client.compute(conv2d(x, W, **OPTIONS)).result(timeout=LIMIT)
+    assert y.tobytes() == EXPECTED.tobytes()
+
+
+def test_chunks_in_the_memory_of_workers(client):
+    x = client.persist(da.from_array(X, chunks=(1, 3, 60, 80)))
+    distributed.wait(x, timeout=LIMIT)
+    y = client.persist(conv2d(x, W, **OPTIONS))
+    distributed.wait(y, timeout=LIMIT)
+    assert y.compute().tobytes() == EXPECTED.tobytes()
+
+
+def slowly(block, run):
+    time.sleep(0.01)
+    return block
+
+
+def test_workers_killed_at_random(cluster, client, request):
+    """SIGKILL, at random moments of a run, until there have been so many; another worker is started each time."""
+    kills, killed, run = request.config.getoption("--kills"), set(), 0
+    rng = np.random.default_rng()
+    while len(killed) < kills:
+        run += 1
+        x = da.from_array(X, chunks=(1, 1, 20, 20)).map_blocks(slowly, run, dtype=X.dtype, meta=X[:0])
+        result = client.compute(conv2d(x, W, **OPTIONS))
+        while not result.done() and len(killed) < kills:
+            time.sleep(rng.uniform(0.1, 1.0))
+            alive = {nanny.pid for nanny in cluster.workers.values() if nanny.pid} - killed
+            if alive and not result.done():
+                victim = int(rng.choice(sorted(alive)))
+                os.kill(victim, signal.SIGKILL)
+                killed.add(victim)
+        assert result.result(timeout=LIMIT).tobytes() == EXPECTED.tobytes()
+    assert run < 10 * kills
