@@ -107,7 +107,7 @@ def code_blocks(page, kind="python"):
     return re.findall(rf"```{kind}\n(.*?)```", page.read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["which-backend", "threads"])
+@pytest.mark.parametrize("name", ["which-backend", "threads", "dask"])
 def test_python_examples_of_the_pages_run(name):
     names = {}
     try:
