@@ -129,7 +129,7 @@ static cut choose(const fc_problem *p, const fc_tile *tile)
     const double outputs = (double)p->n * (double)p->groups * (double)p->oh * (double)p->ow;
     const double work = outputs * (double)best.vecs * (double)chain_length(p);
     double least_cost = 0;
-    for (int64_t oc_blocks = 1; oc_blocks <= least(best.panels, MOST_BLOCKS); oc_blocks += oc_blocks / 2 + 1)
+    for (int64_t oc_blocks = 1; oc_blocks <= least(best.panels, MOST_BLOCKS); oc_blocks *= 2)
         for (int64_t rows = least(p->oh, MOST_PIXELS); rows >= 1; rows = ceil_div(p->oh, ceil_div(p->oh, rows)) - 1) {
             const cut c = cut_into(p, tile, ceil_div(p->oh, rows), oc_blocks);
             if (rows > 1 && (rows * c.columns > MOST_PIXELS ||
