@@ -74,13 +74,21 @@ def kernels(family, isa, kind):
         return made | {f"{stem}_squares": (4, False)}
     if family == "moves":
         return {f"{stem}_copy": (0, True), f"{stem}_pick": (0, True)} if macros.get(f"FC_LANES_{kind}") != "1" else {}
+    if family == "fft":
+        many = rows * vecs >= 16  # registers, as in the source
+        inside = {2: 0, 3: 2, 4: 0} | ({8: 8} if many else {})
+        made = {f"{stem}_plain_{radix}": (count, count > 0) for radix, count in inside.items()}
+        for turned in ("after", "before"):
+            made |= {f"{stem}_{turned}_{radix}": (count + 2 * (radix - 1), True) for radix, count in inside.items()}
+        shapes = [(tiles, kernels) for tiles in (1, 2) for kernels in range(1, 5 if many else 3)]
+        return made | {f"{stem}_{t}_{k}": (4 * t * k, True) for t, k in shapes} | {f"{stem}_finish": (1, False)}
     if family == "peak":
         return {f"{stem}_run": (rows * vecs, True)}
     return {stem: (0, True)}
 
 
 KINDS = {"tile": ["f32", "f64", "i64"], "rows": ["f32", "f64", "i64"], "channels": ["f32", "f64", "i64"]}
-KINDS |= {"bank": ["f32", "f64", "i64"], "winograd": ["f32", "f64"]}
+KINDS |= {"bank": ["f32", "f64", "i64"], "winograd": ["f32", "f64"], "fft": ["f32", "f64"]}
 KINDS |= {"peak": ["f32", "f64"], "transpose": ["f32", "f64"], "moves": ["f32", "f64"]}
 ALL = [(family, isa, kind) for family, kinds in KINDS.items() for isa in isas() for kind in kinds]
 ASSERTED = [case for case in ALL if case[1] != "portable" and case[2] != "i64"]

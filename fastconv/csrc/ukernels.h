@@ -183,6 +183,43 @@ typedef struct {
     } of[FC_SCHEMES][FC_SCHEMES]; /* down and across; NULL where there is none */
 } fc_winograd;
 
+/* One pass of Fourier transforms, with exp(-2 pi i / n), of vectors of numbers whose imaginary parts lie apart: butterflies of
+ * `radix` numbers `span` rows apart in `blocks` blocks of radix * span rows. Number k of each block's butterfly j is multiplied by
+ * the twiddle [j][k - 1], a cosine and a sine, beforehand or afterwards. Steps in bytes; `to` may be `from`. Leaf. */
+typedef struct {
+    const char *from;
+    int64_t from_im, from_row, from_vector;
+    char *to;
+    int64_t to_im, to_row, to_vector;
+    int64_t span, blocks, vectors;
+    const void *twiddles;
+} fc_fft_run;
+
+typedef void (*fc_fft_fn)(const fc_fft_run *run);
+
+/* Products of spectra, `vectors` of each: y[tile][kernel] = sum over s < steps of x[tile][s] * w[kernel][s], + y where `resume`.
+ * A vector of imaginary parts lies behind one of real parts, and the next of the sum behind those. Steps in bytes. Leaf. */
+typedef struct {
+    const char *x, *w;
+    char *y;
+    int64_t x_tile, x_vector, w_kernel, w_vector, y_tile, y_kernel, y_vector;
+    int64_t vectors, steps;
+    int resume;
+} fc_spectra_run;
+
+typedef void (*fc_spectra_fn)(const fc_spectra_run *run);
+
+enum { FC_PLAIN, FC_TURN_AFTER, FC_TURN_BEFORE };
+
+typedef struct {
+    int eight;              /* whether there are butterflies of 8 */
+    int kernels;            /* most of a product, for 1 or 2 tiles */
+    fc_fft_fn pass[9][3];   /* by radix, 2, 3, 4 or 8, and by when they are turned by twiddles */
+    fc_spectra_fn multiply[3][5]; /* by tiles and kernels, both from 1 */
+    /* to[j] = from[j] * *scale + *bias, rounded once, for j < count; no bias where NULL. All lanes of vectors are read. */
+    void (*finish)(void *to, const void *from, int64_t count, const void *scale, const void *bias);
+} fc_fft;
+
 /* The register tiles of one instruction set (an index into fc_isas) and one arithmetic. */
 const fc_tile *fc_tile_of(int isa, fc_dtype dtype);
 
@@ -205,6 +242,7 @@ const fc_bank *fc_bank_of(int isa, fc_dtype dtype);
 const fc_rows *fc_rows_of(int isa, fc_dtype dtype);
 const fc_winograd *fc_winograd_of(int isa, fc_dtype dtype); /* NULL for integers */
 const fc_moves *fc_moves_of(int isa, fc_dtype dtype);
+const fc_fft *fc_fft_of(int isa, fc_dtype dtype);           /* NULL for integers */
 fc_transpose_fn fc_transpose_of(int isa, fc_dtype dtype);
 
 #endif

@@ -1,0 +1,44 @@
+/* fourier.h: Fourier transforms of an axis. */
+#ifndef FC_FOURIER_H
+#define FC_FOURIER_H
+
+#include "fastconv.h"
+
+enum {
+    FC_FFT_POINTS = 256, /* most of an axis */
+    FC_FFT_PASSES = 5,
+};
+
+/* An axis of so many points, and the radix of each pass. */
+typedef struct {
+    int64_t points;
+    int passes, radix[FC_FFT_PASSES];
+} fc_axis;
+
+/* An axis of points that are a multiple of 16 and have no prime factors but 2 and 3. */
+fc_axis fc_axis_of(int64_t points, int eight);
+
+/* Bytes of an axis' twiddles, and they themselves. */
+int64_t fc_twiddle_bytes(const fc_axis *axis, fc_dtype dtype);
+void fc_twiddle(const fc_axis *axis, fc_dtype dtype, char *to);
+
+/* Vectors of lines to transform. Steps in bytes; `slab` is dense, a row's vectors side by side, and a vector of imaginary parts
+ * behind each of real ones. `from` and `to` may be in it or the same, but for that each line takes another place. */
+typedef struct {
+    const char *from;
+    int64_t from_im, from_row, from_vector;
+    char *to;
+    int64_t to_im, to_row, to_vector;
+    int64_t vectors;
+    char *slab;
+    const char *twiddles;
+} fc_lines_run;
+
+/* Transform with exp(-2 pi i / points): numbers to frequencies in an order of their own, or, `back`, from that order. With
+ * imaginary and real parts exchanged on both sides it is exp(+2 pi i / points). */
+void fc_transform(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *lines, int back);
+
+/* Most by which a transform errs, in units of the roundoff, relative to the root of the sum of squares of its result. */
+double fc_axis_error(const fc_axis *axis);
+
+#endif

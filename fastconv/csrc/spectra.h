@@ -1,0 +1,43 @@
+/* spectra.h: how the problems of the row `fft` are cut, and what that costs. */
+#ifndef FC_SPECTRA_H
+#define FC_SPECTRA_H
+
+#include "fourier.h"
+
+/* How a problem is cut. A unit is two tiles of an image, the real and the imaginary part of one. */
+typedef struct {
+    fc_axis down, across;
+    int64_t tall, wide;              /* outputs of a tile */
+    int64_t tile_rows, tile_columns; /* tiles of an image */
+    int64_t units, unit_blocks;      /* and units, and blocks of them; */
+    int64_t oc_blocks, ic_blocks;    /* blocks of a group's output channels and of its input channels */
+    int64_t vectors;                 /* of a spectrum */
+} fc_spectrum;
+
+/* The cut for axes of these points. */
+fc_spectrum fc_spectrum_of(const fc_problem *p, const fc_tile *tile, int eight, int64_t down, int64_t across);
+
+/* The cheapest cut, and its estimated cycles of one thread. Of one image, since it decides the bits. */
+fc_spectrum fc_cheapest_spectrum(const fc_problem *p, const fc_tile *tile, double *cycles);
+
+/* Bytes of spectra of `count` tiles or kernels, at each vector of frequencies, with a line more where that might be a multiple
+ * of a page. */
+static inline int64_t fc_vector_bytes(const fc_plan *plan, int64_t count)
+{
+    return count * 2 * plan->tile->lanes * (plan->problem.dtype == FC_F32 ? 4 : 8) + (count > 1 ? 64 : 0);
+}
+
+/* Where the parts of the packed weights begin, in bytes: twiddles down at 0, and across, limits of the output channels, spectra;
+ * and how many bytes there are from a group or a vector of frequencies to the next, and of all. */
+typedef struct {
+    int64_t across, limits, spectra, of_group, of_vector, bytes;
+} fc_packing;
+
+fc_packing fc_packing_of(const fc_plan *plan, const fc_spectrum *s);
+
+enum { FC_KERNEL_PACKS = 32 }; /* most parts of packing: each computes twiddles for itself */
+
+/* Part `task` of packing weights, with limits for sums that grow by `growth`. */
+void fc_pack_spectra(const fc_plan *plan, const fc_spectrum *s, const fc_operands *operands, int64_t task, double growth);
+
+#endif
