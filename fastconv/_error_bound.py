@@ -52,8 +52,9 @@ def conv2d_error_bound(
     Numerical Algorithms*, 2nd ed., section 3.1). A fast algorithm mixes neighbours: its bound is
     :math:`\gamma_K (\sum_c \max |x_c| \sum |w_c| + |b|)`, each channel's maximum taken over the output's window and a
     few pixels more on each side. :math:`K` is proved, not measured: 116 (C + 25) + 1258 for F(4×4, 3×3) and F(2×2,
-    5×5), 12 (C + 25) + 128 for F(2×2, 3×3), with C input channels a group. Half an ulp for a narrower result, and
-    underflow, are added. Errors of random data are far smaller, since most roundings cancel.
+    5×5), 12 (C + 25) + 128 for F(2×2, 3×3), with C input channels a group. For ``"fft"`` it grows like the root of a
+    tile's pixels, and the few pixels are two tiles. Half an ulp for a narrower result, and underflow, are added. Errors
+    of random data are far smaller, since most roundings cancel.
 
     The cost is that of a few float64 convolutions.
 
@@ -99,9 +100,9 @@ def _bound(p: Problem, x: Array, weight: Array, bias: Array | None, constant: fl
     k = parts * constant * float(info.eps) / 2
     gamma = (k / (1 - k) if k < 1 else np.inf) + terms * 2.0**-53  # and what this bound is rounded by
     bound = gamma * size + parts * terms * float(info.smallest_subnormal)
-    if reach != (0, 0):  # what underflows in a transform counts up to 818 times, 28.6 in each axis, for some roundings
+    if reach != (0, 0):  # what underflows in a transform counts for some thousand roundings
         channels = kernels.sum((1, 2, 3)) + (p.ic // p.groups) * max(images.max(initial=0), abs(p.fill_value))
-        bound += parts * 8192 * float(info.smallest_subnormal) * channels[:, None, None]
+        bound += parts * 2**15 * float(info.smallest_subnormal) * channels[:, None, None]
     if narrow[0] > float(info.eps) / 2:
         bound += parts * (narrow[0] * (1 + gamma) * size + narrow[1])
     out = np.empty(p.out_shape)
