@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g"
-SUITE = ["direct", "winograd", "error_bound", "malformed", "problem", "random", "threads"]
+SUITE = ["direct", "winograd", "fft", "error_bound", "malformed", "problem", "random", "threads"]
 
 
 def main():
