@@ -368,7 +368,7 @@ class BackendConformance:
             pytest.skip("it is registered in this process alone")
         module = spec.implementation.partition(":")[0]
         done = subprocess.run(  # noqa: S603 - our own code
-            [sys.executable, "-c", EARLY, self.backend, module], capture_output=True, text=True, check=False
+            [sys.executable, "-P", "-c", EARLY, self.backend, module], capture_output=True, text=True, check=False
         )
         expect(done.returncode == 0, f"in a new process: {done.stderr[-500:]}")
         expect(not done.stdout.strip(), f"its description imports {done.stdout.strip()[:300]}")
