@@ -321,5 +321,5 @@ def test_heavy_description_of_an_installed_plugin_is_found(tmp_path):
 
 def test_testing_imports_neither_pytest_nor_hypothesis_until_asked():
     code = "import sys, fastconv.testing; print([m for m in ('pytest', 'hypothesis') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -251,7 +251,7 @@ def run(code, *folders, **environment):
     path = os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path} | environment
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "-P", "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, env=environment
     )
     return done.stdout
 
