@@ -133,6 +133,7 @@ cdef extern from "fastconv.h" nogil:
         double task_macs
         int64_t scratch_bytes
         int64_t packed_bytes
+        int64_t packing
         int64_t n_packs
         bint packs_apart
 
@@ -331,6 +332,7 @@ cdef class Packed:
     cdef char *data
     cdef int64_t bytes
     cdef const fc_algorithm *algorithm
+    cdef int64_t packing
     cdef int isa
 
     def __cinit__(self, int64_t bytes):
@@ -430,6 +432,11 @@ cdef class Plan:
         """Memory of the weights as the algorithm wants them, where a call or a prepared plan packs them, in bytes."""
         return self.plan.packed_bytes if self.plan.packs_apart or self.plan.problem.prepared else 0
 
+    @property
+    def packing(self):
+        """What tells packed weights apart: plans of the same weights that agree in it can use each other's."""
+        return self.algorithm, self.isa, self.plan.problem.dtype, self.plan.packing
+
     def error(self):
         """Return the constant of the error bound, and the rows and columns that it reaches beyond a window."""
         cdef fc_error error = fc_error_of(&self.plan)
@@ -472,6 +479,7 @@ cdef class Plan:
             return None
         cdef Packed packed = Packed(self.plan.packed_bytes)
         packed.algorithm = self.plan.algorithm
+        packed.packing = self.plan.packing
         packed.isa = self.plan.isa
         cdef fc_operands operands
         cdef const char *why = NULL
@@ -529,7 +537,7 @@ cdef class Plan:
             operands.fill.i64 = fill if fill < 2**63 else fill - 2**64
 
         if packed is not None and (packed.algorithm is not self.plan.algorithm or packed.isa != self.plan.isa
-                                   or packed.bytes != self.plan.packed_bytes):
+                                   or packed.packing != self.plan.packing or packed.bytes != self.plan.packed_bytes):
             raise ValueError("the packed weights are not this plan's.")
         cdef const char *why = NULL
         cdef int count = self.choose_threads(num_threads, &why)

@@ -7,6 +7,7 @@ import pytest
 
 import fastconv
 from fastconv import conv2d, conv2d_error_bound, explain, plan_conv2d
+from fastconv.backends.cpu import CpuPlan
 
 KERNELS = [(5, 5), (7, 9), (13, 4), (31, 31), (1, 29), (40, 1), (17, 33)]
 MODES = ["constant", "reflect", "symmetric", "edge", "wrap"]
@@ -90,16 +91,17 @@ def test_prepared_weights_give_the_same_bits_for_images_of_any_size():
     rng = np.random.default_rng(1)
     weight = rng.standard_normal((6, 3, 15, 11)).astype("f4")
     plan = plan_conv2d(weight, padding=5, algorithm="fft")
-    sizes = set()
+    packings, isa = set(), plan.explain((1, 3, 90, 90)).details["isa"]
     for height, width in itertools.product((12, 30, 90, 300), (9, 40, 100, 400)):
         x = rng.standard_normal((2, 3, height, width)).astype("f4")
         expected = conv2d(x, weight, padding=5, algorithm="fft")
-        size = explain(x, weight, padding=5, algorithm="fft").details["packed_bytes"]
-        sizes.add(size)
-        if plan.explain(x.shape).details["packed_bytes"] == size:  # weights that cost nothing may choose larger tiles
+        problem = explain(x, weight, padding=5, algorithm="fft").problem
+        call, prepared = (CpuPlan(problem, isa, "fft", prepared=way).kernel.packing for way in (False, True))
+        packings.add(prepared)
+        if call == prepared:  # weights that cost nothing may choose larger tiles
             assert plan(x).tobytes() == expected.tobytes()
         assert np.allclose(plan(x), expected, atol=1e-3)
-    assert len(sizes) > 4
+    assert len(packings) > 4
 
 
 NUMBERS = [np.nan, np.inf, -np.inf]
@@ -179,7 +181,6 @@ def test_what_is_mended_is_direct_to_its_bits_and_its_neighbours_are_not_touched
     touched = y != clean
     assert (y[touched] == exact[touched])[~near[touched]].all()
     assert touched.sum() < 3 * 256 * 256  # two tiles at the most
-    assert (touched | (y == clean)).all()
     assert not touched[[0, 2]].any()
     assert (clean != direct).any()
 

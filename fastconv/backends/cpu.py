@@ -174,8 +174,7 @@ class PreparedCpuPlan:
         self.explain = self.plan.explain
         self.weight = ready(weight, problem.compute)
         self.bias = None if bias is None else ready(bias, problem.compute)
-        # A row may pack in two ways, which differ in size.
-        key = (self.plan.kernel.algorithm, isa, problem.compute, self.plan.kernel.packed_bytes)
+        key = self.plan.kernel.packing
         if is_real and problem.oc and key not in shared:
             shared[key] = self.plan.kernel.pack(self.weight)
         self.packed = shared.get(key)

@@ -83,6 +83,7 @@ typedef struct {
     double task_macs;      /* multiply-accumulates of one task, at most; a double, since a product may pass 2^63 */
     int64_t scratch_bytes; /* of one thread, aligned to 64 */
     int64_t packed_bytes;  /* of the weights as the algorithm wants them; 0 where it reads them as they lie */
+    int64_t packing;       /* which of its ways to pack them this is, where an algorithm has several; else 0 */
     int64_t n_packs;       /* independent parts of packing them */
     int packs_apart;       /* 1 where a call packs them before its tasks begin; 0 where tasks can do without */
 } fc_plan;

@@ -36,8 +36,9 @@ static void transform_down(const fc_plan *plan, const fc_spectrum *s, const fc_a
     }
 }
 
-/* The spectrum of one kernel, conjugate, to vectors that are `step` apart. Exchanged real and imaginary parts make a transform its own conjugate. Rows in between lie near if there are few. Vectors of
- * other kernels lie between those of this one, where none would be called in without being asked for. */
+/* The spectrum of one kernel, conjugate, to vectors that are `step` apart: exchanged real and imaginary parts make a transform its
+ * own conjugate. Rows in between lie near if there are few. Vectors of other kernels lie between those of this one, and none
+ * of them would be called in without being asked for. */
 static void transform_kernel(const fc_plan *plan, const fc_spectrum *s, const fc_array *weight, int64_t oc, int64_t channel,
                              workplace *work, char *to, int64_t step)
 {
@@ -60,13 +61,11 @@ static void transform_kernel(const fc_plan *plan, const fc_spectrum *s, const fc
     }
 }
 
-/* Plans for images of other sizes tell their packed weights apart by the number of bytes, so lines are left out, one for each 16
- * points of one axis. */
 fc_packing fc_packing_of(const fc_plan *plan, const fc_spectrum *s)
 {
     const fc_problem *p = &plan->problem;
     fc_packing at = {.across = fc_twiddle_bytes(&s->down, p->dtype)};
-    at.limits = at.across + fc_twiddle_bytes(&s->across, p->dtype) + s->down.points / 16 * 64;
+    at.limits = at.across + fc_twiddle_bytes(&s->across, p->dtype);
     at.spectra = at.limits + ceil_div(p->oc * element_size(p), 64) * 64;
     at.of_vector = fc_vector_bytes(plan, p->oc / p->groups * (p->ic / p->groups));
     at.of_group = s->vectors * at.of_vector;

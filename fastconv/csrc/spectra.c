@@ -4,9 +4,6 @@
 
 #include "algorithms/common.h"
 
-
-static const double FAR = 0.12; /* which makes it dearer by so much for each time it is as large */
-
 enum {
     SPECTRA_BYTES = 2 << 20, /* of a task's pixels as spectra, and as much of its results, while they are more than one */
     NEAR_BYTES = 256 << 10,  /* of kernels' spectra that stay in the second-level cache from one unit to the next; beyond, */
@@ -21,6 +18,8 @@ enum {
     PACK = 30,               /* and to gather and scatter a vector of theirs */
     FAR_BYTES = 320 << 10,   /* of a spectrum; one larger does not stay in the second-level cache with what is made of it, */
 };
+
+static const double FAR = 0.12; /* which makes it dearer by so much for each time it is as large */
 
 fc_spectrum fc_spectrum_of(const fc_problem *p, const fc_tile *tile, int eight, int64_t down, int64_t across)
 {

@@ -137,4 +137,3 @@ int fc_choose_tiles(const fc_problem *p, const fc_tile *tile, double *cycles)
     *cycles = small ? other : *cycles;
     return small;
 }
-

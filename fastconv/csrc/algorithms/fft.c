@@ -100,6 +100,7 @@ static void prepare(fc_plan *plan)
     plan->scratch_bytes = at.bytes;
     plan->n_packs = least(p->oc, FC_KERNEL_PACKS);
     plan->packed_bytes = fc_packing_of(plan, &s).bytes;
+    plan->packing = plan->c_block; /* the points of both axes */
     plan->packs_apart = 1;
 }
 

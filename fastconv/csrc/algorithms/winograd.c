@@ -132,6 +132,7 @@ static void prepare(fc_plan *plan)
     plan->scratch_bytes = ceil_div(plan->scratch_bytes, 128) * 128; /* threads share no cache line, nor a pair of them */
     plan->n_packs = p->groups * c.panels;
     plan->packed_bytes = panel_at(plan, &c, p->groups, 0);
+    plan->packing = small;
 }
 
 /* A panel's weights of `channels` from `channel` on, transformed; adds their squares to those of the panel's channels. */
