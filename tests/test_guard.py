@@ -1,0 +1,88 @@
+"""Fast algorithms where a sum may not stay finite: NaN, infinities and overflow are where `direct` has them."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fastconv import _kernels, conv2d
+
+# Of each family but direct: images, kernels and options, with several tiles and some that are not whole.
+PROBLEMS = {
+    "winograd": [
+        ((1, 16, size, size), (18, 16, *kernel), {"padding": 1})
+        for kernel in [(3, 3), (5, 5), (3, 1), (1, 3), (5, 1), (1, 5)]
+        for size in (7, 18)
+    ]
+    + [((1, 32, 9, 10), (6, 16, 3, 3), {"padding": 2, "groups": 2, "dilation": (2, 1)})],
+    "fft": [
+        ((1, 2, 40, 20), (3, 2, 7, 9), {"padding": 4}),
+        ((1, 3, 12, 90), (3, 1, 5, 11), {"padding": 4, "groups": 3}),
+        ((1, 1, 60, 60), (3, 1, 21, 21), {"padding": 4}),
+    ],
+}
+CASES = [(name, *problem) for name, problems in PROBLEMS.items() for problem in problems]
+LARGE = {  # with room for large values in a few tiles
+    "winograd": ((1, 20, 13, 30), (7, 20, 3, 3), {"padding": 1}),
+    "fft": ((1, 2, 43, 90), (5, 2, 9, 8), {"padding": 3}),
+}
+MOST_PLACES = 900  # of a problem
+
+
+def same_pattern(a, b):
+    finite = np.isfinite(b)
+    return np.array_equal(np.isfinite(a), finite) and np.array_equal(a[~finite], b[~finite], equal_nan=True)
+
+
+def test_every_family_is_here():
+    assert set(PROBLEMS) == set(LARGE) == set(_kernels.algorithms().values()) - {"direct"}
+
+
+@pytest.mark.parametrize(("algorithm", "x_shape", "weight_shape", "options"), CASES)
+def test_one_value_that_is_not_finite_reaches_what_its_window_reaches(algorithm, x_shape, weight_shape, options):
+    rng = np.random.default_rng(2)
+    operands = [rng.standard_normal(shape).astype("f4") for shape in (x_shape, weight_shape, weight_shape[:1])]
+    channels = sorted({0, x_shape[1] - 1})
+    places = [(0, (0, *place)) for place in itertools.product(channels, *map(range, x_shape[2:]))]
+    places = places[:: -(-len(places) // MOST_PLACES)]
+    last = [weight_shape[0] - 1, weight_shape[1] - 1]
+    places += [(1, (o, last[1], *tap)) for o in (0, last[0]) for tap in np.ndindex(*weight_shape[2:])]
+    places += [(2, (o,)) for o in range(weight_shape[0])]
+    for number, (which, place) in zip(itertools.cycle([np.nan, np.inf, -np.inf]), places, strict=False):
+        arguments = list(operands)
+        arguments[which] = operands[which].copy()
+        arguments[which][place] = number
+        y = conv2d(*arguments, **options, algorithm=algorithm)
+        expected = conv2d(*arguments, **options, algorithm="direct")
+        assert same_pattern(y, expected), (which, place, number)
+        finite = np.isfinite(expected)
+        np.testing.assert_allclose(y[finite], expected[finite], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("algorithm", LARGE)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("place", ["x", "weight", "bias", "fill"])
+def test_values_near_the_largest_overflow_where_direct_does(algorithm, dtype, place):
+    x_shape, weight_shape, options = LARGE[algorithm]
+    rng = np.random.default_rng(3)
+    largest = float(np.finfo(dtype).max)
+    overflown = 0
+    for scale in (1, 0.5, 0.1, 1e-2, 1e-4, 1e-8, largest**-0.25, largest**-0.5):
+        x = rng.standard_normal(x_shape).astype(dtype)
+        weight = rng.standard_normal(weight_shape).astype(dtype)
+        bias = rng.standard_normal(weight_shape[0]).astype(dtype)
+        fill = 0.0
+        if place == "x":
+            x[(0, *(rng.integers(size, size=9) for size in x_shape[1:]))] = largest * scale
+        elif place == "weight":
+            weight[tuple(rng.integers(size, size=3) for size in weight_shape[:2])] = largest * scale / 4
+        elif place == "bias":
+            bias[::2] = largest * scale
+            weight[0] *= 1e30 if dtype == "f4" else 1e300
+        else:
+            fill = largest * scale
+        options = options | {"fill_value": fill}
+        expected = conv2d(x, weight, bias, **options, algorithm="direct")
+        assert same_pattern(conv2d(x, weight, bias, **options, algorithm=algorithm), expected), scale
+        overflown += not np.isfinite(expected).all()
+    assert overflown or place == "bias"
