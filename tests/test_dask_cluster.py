@@ -69,12 +69,13 @@ def test_workers_killed_at_random(cluster, client, request):
     while len(killed) < kills:
         run += 1
         x = da.from_array(X, chunks=(1, 1, 20, 20)).map_blocks(slowly, run, dtype=X.dtype, meta=X[:0])
-        result = client.compute(conv2d(x, W, **OPTIONS))
+        result, deadline = client.compute(conv2d(x, W, **OPTIONS)), time.monotonic() + LIMIT
         while not result.done() and len(killed) < kills:
             time.sleep(rng.uniform(0.1, 1.0))
-            # Not one that is being started: its nanny would give it up, and with the last of them the cluster.
-            running = [nanny for nanny in cluster.workers.values() if nanny.status == distributed.core.Status.running]
-            alive = {nanny.pid for nanny in running if nanny.pid} - killed
+            assert time.monotonic() < deadline, "the run hangs"
+            # Not one that is being started: a nanny whose worker dies then starts no other.
+            processes = [nanny.process for nanny in cluster.workers.values() if nanny.process]
+            alive = {each.pid for each in processes if each.status == distributed.core.Status.running} - killed
             if alive and not result.done():
                 victim = int(rng.choice(sorted(alive)))
                 os.kill(victim, signal.SIGKILL)
