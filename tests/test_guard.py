@@ -86,3 +86,43 @@ def test_values_near_the_largest_overflow_where_direct_does(algorithm, dtype, pl
         assert same_pattern(conv2d(x, weight, bias, **options, algorithm=algorithm), expected), scale
         overflown += not np.isfinite(expected).all()
     assert overflown or place == "bias"
+
+
+# Images and kernels that a transform amplifies: the signs of a row of Winograd's, and the frequency 0.
+SIGNS = np.array([1, -1, -1, 1, 1, 1])
+AMPLIFIED = {
+    "winograd": (np.tile(np.outer(SIGNS, SIGNS), (1, 16, 1, 1)), np.eye(9)[8].reshape(3, 3) * np.ones((4, 16, 1, 1))),
+    "fft": (np.ones((1, 1, 64, 64)), np.ones((2, 1, 9, 9))),
+}
+
+
+@pytest.mark.parametrize("algorithm", AMPLIFIED)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_sums_on_the_way_may_overflow_where_none_of_direct_does(algorithm, dtype):
+    """Sums of squares of the pixels and of the weights are just finite, so sums of direct are too."""
+    largest = float(np.finfo(dtype).max)
+    x, weight = AMPLIFIED[algorithm]
+    x = (x * np.sqrt(0.9 * largest / (x**2).sum())).astype(dtype)
+    weight = (weight * np.sqrt(0.9 * largest / (weight[0] ** 2).sum())).astype(dtype)
+    expected = conv2d(x, weight, algorithm="direct")
+    assert np.isfinite(expected).all()
+    assert np.isfinite(conv2d(x, weight, algorithm=algorithm)).all()
+
+
+@pytest.mark.parametrize("algorithm", LARGE)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_sum_that_decides_whether_the_bias_overflows(algorithm, dtype):
+    """Half a unit in the last place of the largest number, exactly: with it the sum is infinite, not with less."""
+    _, (_, channels, kh, kw), _ = LARGE[algorithm]
+    digits, highest = {"f4": (24, 128), "f8": (53, 1024)}[dtype]
+    rng = np.random.default_rng(6)
+    x = rng.integers(1, 4, (1, channels, kh, kw))
+    x[0, -1, -1, -1] = 1
+    weight = rng.integers(-9, 10, (100, channels, kh, kw))  # sums of integers are exact in direct, and not elsewhere
+    weight[:, -1, -1, -1] += 2**12 - (weight * x).sum((1, 2, 3))
+    scale = highest - digits - 1 - 12  # in halves, so that no square overflows
+    x, weight = np.ldexp(x.astype(dtype), scale // 2), np.ldexp(weight.astype(dtype), scale - scale // 2)
+    bias = np.full(100, np.finfo(dtype).max, dtype)
+    expected = conv2d(x, weight, bias, algorithm="direct")
+    assert np.isinf(expected).all()
+    assert same_pattern(conv2d(x, weight, bias, algorithm=algorithm), expected)

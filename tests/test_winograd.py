@@ -75,6 +75,28 @@ def test_bits_depend_on_nothing_but_the_values(isa_backend):
         assert conv2d(x.transpose(order), weight, bias, **other).tobytes() == y.transpose(order).tobytes(), seed
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_results_smaller_than_a_tile(kernel, layout):
+    rng = np.random.default_rng(9)
+    for rows, columns in itertools.product((1, 2, 3, 4, 5, 40), range(1, 6)):
+        sizes = {"N": 2, "C": 17, "H": rows + kernel[0] - 1, "W": columns + kernel[1] - 1}
+        x = rng.standard_normal([sizes[letter] for letter in layout])
+        weight = rng.standard_normal((19, 17, *kernel))
+        options = {"data_format": layout, "weight_format": "OIHW"}
+        y, exact = (conv2d(x, weight, **options, algorithm=name) for name in ("winograd", "direct"))
+        np.testing.assert_allclose(y, exact, atol=1e-11)
+
+
+def test_the_size_of_tiles_does_not_depend_on_the_batch():
+    rng = np.random.default_rng(10)
+    for channels, size in itertools.product((16, 64, 160, 320), (4, 5, 6, 7, 9, 11, 13)):
+        x = rng.standard_normal((9, channels, size, size)).astype("f4")
+        weight = rng.standard_normal((channels, channels, 3, 3)).astype("f4")
+        y = conv2d(x, weight, padding=1, algorithm="winograd")
+        assert conv2d(x[4:5], weight, padding=1, algorithm="winograd").tobytes() == y[4:5].tobytes(), (channels, size)
+
+
 @pytest.mark.parametrize("shape", [(1, 64, 28, 28), (2, 32, 57, 40)])
 def test_prepared_weights_give_the_same_bits(shape):
     rng = np.random.default_rng(1)
