@@ -57,13 +57,13 @@ def test_chunks_in_the_memory_of_workers(client):
     assert y.compute().tobytes() == EXPECTED.tobytes()
 
 
-def slowly(block, run):
-    time.sleep(0.01)
-    return block
-
-
 def test_workers_killed_at_random(cluster, client, request):
     """SIGKILL, at random moments of a run, until there have been so many; another worker is started each time."""
+
+    def slowly(block, run):  # in here, so that it travels by value: workers cannot import this module
+        time.sleep(0.01)
+        return block
+
     kills, killed, run = request.config.getoption("--kills"), set(), 0
     rng = np.random.default_rng()
     while len(killed) < kills:
