@@ -52,9 +52,10 @@ def conv2d_error_bound(
     Numerical Algorithms*, 2nd ed., section 3.1). A fast algorithm mixes neighbours: its bound is
     :math:`\gamma_K (\sum_c \max |x_c| \sum |w_c| + |b|)`, each channel's maximum taken over the output's window and a
     few pixels more on each side. :math:`K` is proved, not measured: 116 (C + 25) + 1258 for F(4×4, 3×3) and F(2×2,
-    5×5), 12 (C + 25) + 128 for F(2×2, 3×3), with C input channels a group. For ``"fft"`` it grows like the root of a
-    tile's pixels, and the few pixels are two tiles. Half an ulp for a narrower result, and underflow, are added. Errors
-    of random data are far smaller, since most roundings cancel.
+    5×5), 12 (C + 25) + 128 for F(2×2, 3×3), with C input channels a group; at a stride of 2, 42 (C + 25) + 475 for
+    4×4 outputs and 12 (C + 25) + 128 at most for 2×2. For ``"fft"`` it grows like the root of a tile's pixels, and the
+    few pixels are two tiles. Half an ulp for a narrower result, and underflow, are added. Errors of random data are far
+    smaller, since most roundings cancel.
 
     The cost is that of a few float64 convolutions.
 

@@ -68,7 +68,7 @@ def kernels(family, isa, kind):
         }
     if family == "winograd":
         schemes = re.findall(
-            r"^FC_SCHEME\((F\d+), (F\d+)\)$", (CSRC / "ukernels/winograd.ukr.h").read_text(), re.MULTILINE
+            r"^FC_SCHEME\((\w+), (\w+)\)$", (CSRC / "ukernels/winograd.ukr.h").read_text(), re.MULTILINE
         )
         made = {f"{stem}_{what}_{a}_{b}": (0, False) for what in ("input", "weight", "output") for a, b in schemes}
         return made | {f"{stem}_squares": (4, False)}

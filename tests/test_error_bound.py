@@ -11,6 +11,8 @@ from fastconv.testing import random_call
 
 # What Winograd's transforms of points +-1/sqrt(2) and +-sqrt(2) amplify most: pixels with the signs of their rows.
 SIGNS = [(1, 1, 1, 1), (1, -1, -1, 1), (1, -1, -1, -1), (-1, -1, -1, 1), (1, 1, -1, 1), (1, -1, 1, -1), (1, 1, -1, -1)]
+# With a stride of 2, where tiles are 8 pixels apart, the even ones have those for +-7/16, +-5/4 and infinity.
+EVEN_SIGNS = np.repeat([(-1, -1, 1, 1), (1, -1, -1, 1), (1, 1, -1, -1), (1, -1, 1, -1), (1, 1, 1, 1)], 2, 1)
 
 
 def excess(x, weight, bias=None, **options):
@@ -24,12 +26,13 @@ def excess(x, weight, bias=None, **options):
 
 
 @pytest.mark.parametrize("algorithm", ["direct", "winograd"])
-@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (1, 3)])
-def test_holds_for_data_chosen_against_it(algorithm, kernel):
+@pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 1), ((5, 5), 1), ((1, 3), 1), ((3, 3), 2), ((5, 5), 2)])
+def test_holds_for_data_chosen_against_it(algorithm, kernel, stride):
     rng = np.random.default_rng(6)
     worst = 0
-    for number, (down, across) in enumerate(itertools.product(SIGNS, SIGNS)):
-        pattern = np.outer(np.resize(np.roll(down, number), 22), np.resize(np.roll(across, number // 4), 22))
+    for number, (down, across) in enumerate(itertools.product(SIGNS if stride == 1 else EVEN_SIGNS, repeat=2)):
+        rolled = np.roll(down, number), np.roll(across, number // 4)
+        pattern = np.outer(*(np.resize(line, 22) for line in rolled))
         channels = int(rng.choice([16, 40, 130]))
         x = np.broadcast_to(pattern * rng.uniform(0.5, 1), (1, channels, 22, 22)).astype("f4")
         weight = np.zeros((12, channels, *kernel), "f4")
@@ -37,9 +40,67 @@ def test_holds_for_data_chosen_against_it(algorithm, kernel):
             taps = rng.standard_normal(kernel) * (rng.random(kernel) < rng.random())
             taps.flat[rng.integers(taps.size)] = 1
             weight[o] = taps * rng.uniform(0.5, 1)
-        worst = max(worst, excess(x, weight, padding=1, algorithm=algorithm))
+        worst = max(worst, excess(x, weight, stride=stride, padding=1, algorithm=algorithm))
     assert worst <= 1
     assert worst > 0.01  # and it is of the size of what can happen
+
+
+@pytest.mark.parametrize(
+    ("k", "stride", "size"), [(3, 1, 26), (3, 1, 4), (5, 1, 26), (3, 2, 65), (3, 2, 5), (5, 2, 49)]
+)
+def test_holds_around_one_large_pixel(k, stride, size):
+    """Its roundings reach all outputs of its tiles, and no others."""
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((1, 32, size, size)).astype("f4")
+    weight = rng.standard_normal((64, 32, k, k)).astype("f4")
+    for row, column in itertools.product(range(min(size, 10)), repeat=2):  # two tiles
+        one = x.copy()
+        one[0, 3, row, column] = 1e12
+        assert excess(one, weight, stride=stride, padding=1, algorithm="winograd") <= 1, (row, column)
+
+
+def amplification(points, outputs, taps):
+    """What transforms with some points and infinity make of roundings, by Toom and Cook: products', pixels'."""
+    size = outputs + taps - 1
+    if size == outputs:
+        return 1, 1
+    others = [[q for q in points if q != p] for p in points]
+    a = np.array([[p**i for p in points] + [float(i == outputs - 1)] for i in range(outputs)])
+    g = np.array(
+        [[p**t / np.prod(np.subtract(p, rest)) for t in range(taps)] for p, rest in zip(points, others, strict=True)]
+    )
+    g = np.vstack([g, np.eye(taps)[-1]])
+    b = np.array([np.append(np.poly(rest)[::-1], 0) for rest in others] + [np.poly(points)[::-1]])
+    pixels, kernel = np.random.default_rng(0).standard_normal(size), np.arange(1.0, taps + 1)
+    np.testing.assert_allclose(a @ ((g @ kernel) * (b @ pixels)), np.correlate(pixels, kernel))
+    corners = np.array(list(itertools.product((-1, 1), repeat=size)))
+    by_tap = np.einsum("ip,pt->pit", abs(a), abs(g)).reshape(size, -1)
+    return (abs(corners @ b.T) @ by_tap).max(), (abs(b).sum(1) @ by_tap).max()
+
+
+ROOT = 2**0.5
+SCHEMES = {  # taps and stride: of large and of small tiles, and with a stride of even and of odd taps
+    (3, 1): ([([0, 1 / ROOT, -1 / ROOT, ROOT, -ROOT], 4, 3)], [([0, 1, -1], 2, 3)]),
+    (5, 1): ([([0, 1 / ROOT, -1 / ROOT, ROOT, -ROOT], 2, 5)],),
+    (3, 2): ([([7 / 16, -7 / 16, 5 / 4, -5 / 4], 4, 2), ([], 4, 1)], [([0, 1], 2, 2), ([], 2, 1)]),
+    (5, 2): ([([0, 1, -1], 2, 3), ([0, 1], 2, 2)],),
+}
+
+
+@pytest.mark.parametrize(("k", "stride"), SCHEMES)
+def test_constant_is_that_of_the_transforms(k, stride):
+    expected = []
+    for parts in SCHEMES[k, stride]:
+        together, apart = np.max([amplification(*part) for part in parts], axis=0)
+        expected.append(together * apart * (32 + 25) + apart**2 * 8)
+    found = set()
+    weight = np.zeros((64, 32, k, k), "f4")
+    weight[:, 0, 0, 0] = 1
+    for size in (3, 48):
+        x = np.ones((1, 32, size * stride + k, size * stride + k), "f4")
+        bound = conv2d_error_bound(x, weight, stride=stride, algorithm="winograd")[0, 0, 0, 0] * 2**24
+        found |= {number for number, k in enumerate(expected) if abs(bound - k) < 1e-3 * k}
+    assert found == set(range(len(expected)))
 
 
 def test_holds_for_random_calls(request):

@@ -14,7 +14,8 @@ PROBLEMS = {
         for kernel in [(3, 3), (5, 5), (3, 1), (1, 3), (5, 1), (1, 5)]
         for size in (7, 18)
     ]
-    + [((1, 32, 9, 10), (6, 16, 3, 3), {"padding": 2, "groups": 2, "dilation": (2, 1)})],
+    + [((1, 32, 9, 10), (6, 16, 3, 3), {"padding": 2, "groups": 2, "dilation": (2, 1)})]
+    + [((1, 16, size, size + 1), (18, 16, k, k), {"padding": 1, "stride": 2}) for k in (3, 5) for size in (7, 18)],
     "fft": [
         ((1, 2, 40, 20), (3, 2, 7, 9), {"padding": 4}),
         ((1, 3, 12, 90), (3, 1, 5, 11), {"padding": 4, "groups": 3}),

@@ -58,8 +58,9 @@ def special_calls():
                 options = {"groups": groups, "data_format": data_format}
                 yield Call(x, weight, None, options, -1, False)
                 if c >= 16 and groups == 1 and k in (3, 5):
-                    for padding in (0, ((2, 0), (1, 3))):
-                        yield Call(x, weight, None, options | {"padding": padding, "algorithm": "winograd"}, -1, False)
+                    options["algorithm"] = "winograd"
+                    for stride, padding in itertools.product((1, 2), (0, ((2, 0), (1, 3)))):
+                        yield Call(x, weight, None, options | {"stride": stride, "padding": padding}, -1, False)
 
 
 def run(first, count, isa):

@@ -8,18 +8,19 @@ import pytest
 import fastconv
 from fastconv import conv2d, conv2d_error_bound, explain, plan_conv2d
 
-KERNELS = [(3, 3), (5, 5), (3, 1), (1, 3), (5, 1), (1, 5)]
+KERNELS = [(3, 3), (5, 5), (3, 1), (1, 3), (5, 1), (1, 5), (3, 3, 2), (5, 5, 2)]  # and a stride
 MODES = ["constant", "reflect", "symmetric", "edge", "wrap"]
 
 
 def random_problem(seed, most=40):
     """Arguments and options of a call that the row takes; any layout, padding, bias, number of tiles and channels."""
     rng = np.random.default_rng(seed)
-    kh, kw = KERNELS[rng.integers(len(KERNELS))]
+    kh, kw, *stride = KERNELS[rng.integers(len(KERNELS))]
     groups = int(rng.choice([1, 1, 1, 2, 3]))
     padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 5, (2, 2)))
     mode = str(rng.choice(MODES))
-    dilation = tuple(int(d) for d in rng.integers(1, 5, 2)) if mode == "constant" and rng.random() < 0.5 else (1, 1)
+    dilates = mode == "constant" and not stride and rng.random() < 0.5
+    dilation = tuple(int(d) for d in rng.integers(1, 5, 2)) if dilates else (1, 1)
     sizes = {"N": rng.integers(1, 4), "C": groups * rng.integers(16, 50)}
     sizes |= {"H": (kh - 1) * dilation[0] + 1 + rng.integers(0, most)}
     sizes |= {"W": (kw - 1) * dilation[1] + 1 + rng.integers(0, most)}
@@ -33,6 +34,7 @@ def random_problem(seed, most=40):
     weight = rng.standard_normal((groups * int(rng.integers(1, 80)), sizes["C"] // groups, kh, kw)).astype(dtype)
     bias = rng.standard_normal(len(weight)).astype(dtype) if rng.random() < 0.5 else None
     options = {
+        "stride": stride[0] if stride else 1,
         "padding": padding,
         "dilation": dilation,
         "groups": groups,
@@ -79,33 +81,39 @@ def test_bits_depend_on_nothing_but_the_values(isa_backend):
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_results_smaller_than_a_tile(kernel, layout):
     rng = np.random.default_rng(9)
+    kh, kw, *stride = kernel
+    stride = stride[0] if stride else 1
     for rows, columns in itertools.product((1, 2, 3, 4, 5, 40), range(1, 6)):
-        sizes = {"N": 2, "C": 17, "H": rows + kernel[0] - 1, "W": columns + kernel[1] - 1}
+        sizes = {"N": 2, "C": 17, "H": (rows - 1) * stride + kh, "W": (columns - 1) * stride + kw}
         x = rng.standard_normal([sizes[letter] for letter in layout])
-        weight = rng.standard_normal((19, 17, *kernel))
-        options = {"data_format": layout, "weight_format": "OIHW"}
+        weight = rng.standard_normal((19, 17, kh, kw))
+        options = {"stride": stride, "data_format": layout, "weight_format": "OIHW"}
         y, exact = (conv2d(x, weight, **options, algorithm=name) for name in ("winograd", "direct"))
         np.testing.assert_allclose(y, exact, atol=1e-11)
 
 
-def test_the_size_of_tiles_does_not_depend_on_the_batch():
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_size_of_tiles_does_not_depend_on_the_batch(stride):
     rng = np.random.default_rng(10)
+    options = {"stride": stride, "padding": 1, "algorithm": "winograd"}
     for channels, size in itertools.product((16, 64, 160, 320), (4, 5, 6, 7, 9, 11, 13)):
-        x = rng.standard_normal((9, channels, size, size)).astype("f4")
+        x = rng.standard_normal((9, channels, stride * size, stride * size)).astype("f4")
         weight = rng.standard_normal((channels, channels, 3, 3)).astype("f4")
-        y = conv2d(x, weight, padding=1, algorithm="winograd")
-        assert conv2d(x[4:5], weight, padding=1, algorithm="winograd").tobytes() == y[4:5].tobytes(), (channels, size)
+        y = conv2d(x, weight, **options)
+        assert conv2d(x[4:5], weight, **options).tobytes() == y[4:5].tobytes(), (channels, size)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("shape", [(1, 64, 28, 28), (2, 32, 57, 40)])
-def test_prepared_weights_give_the_same_bits(shape):
+def test_prepared_weights_give_the_same_bits(shape, stride):
     rng = np.random.default_rng(1)
     x, weight = rng.standard_normal(shape).astype("f4"), rng.standard_normal((48, shape[1], 3, 3)).astype("f4")
-    plan = plan_conv2d(weight, padding=1, algorithm="winograd")
+    options = {"stride": stride, "padding": 1, "algorithm": "winograd"}
+    plan = plan_conv2d(weight, **options)
     for image in (x, x[:1], x[:, :, :20]):  # one packing for all, whatever size of tile
-        assert plan(image).tobytes() == conv2d(image, weight, padding=1, algorithm="winograd").tobytes()
+        assert plan(image).tobytes() == conv2d(image, weight, **options).tobytes()
     small = plan(x[:, :, :5, :5])  # smaller tiles, other weights
-    assert np.allclose(small, conv2d(x[:, :, :5, :5], weight, padding=1), atol=1e-3)
+    assert np.allclose(small, conv2d(x[:, :, :5, :5], weight, None, stride, 1), atol=1e-3)
 
 
 def test_what_is_mended_is_direct_to_its_bits_and_its_neighbours_are_not_touched():
@@ -130,9 +138,13 @@ def test_what_is_mended_is_direct_to_its_bits_and_its_neighbours_are_not_touched
     ("words", "options", "shape"),
     [
         ("a kernel of 3x3, 5x5", {}, (16, 16, 7, 7)),
+        ("stride 2 and 3x3 or 5x5", {"stride": 2}, (16, 16, 7, 7)),
+        ("stride 2 and 3x3 or 5x5", {"stride": 2}, (16, 16, 1, 3)),
+        ("stride 2 and 3x3 or 5x5", {"stride": (1, 2)}, (16, 16, 3, 3)),
         ("a kernel of 3x3, 5x5", {}, (16, 16, 3, 5)),
         ("16 input channels", {}, (16, 15, 3, 3)),
-        ("stride 1", {"stride": 2}, (16, 16, 3, 3)),
+        ("stride 2", {"stride": 3}, (16, 16, 3, 3)),
+        ("dilation it needs stride 1", {"stride": 2, "dilation": 2}, (16, 16, 3, 3)),
         ("'constant'", {"dilation": 2, "padding": 1, "padding_mode": "edge"}, (16, 16, 3, 3)),
         ("no integers", {"dtype": "i8"}, (16, 16, 3, 3)),
     ],
@@ -174,6 +186,7 @@ def test_many_channels(channels):
 def test_scratch_memory_is_bounded():
     for c, o, size in itertools.product((16, 64, 512, 4096), (16, 64, 2048), (8, 56, 1000, 20000)):
         x = np.broadcast_to(np.zeros((), "f4"), (1, c, size, size))
-        weight = np.broadcast_to(np.zeros((), "f4"), (o, c, 3, 3))
-        details = explain(x, weight, padding=1, algorithm="winograd", num_threads=1).details
-        assert details["scratch_bytes"] <= 8 << 20, (c, o, size, details["scratch_bytes"])
+        for k, stride in ((3, 1), (3, 2), (5, 2)):
+            weight = np.broadcast_to(np.zeros((), "f4"), (o, c, k, k))
+            details = explain(x, weight, None, stride, 1, algorithm="winograd", num_threads=1).details
+            assert details["scratch_bytes"] <= 8 << 20, (c, o, size, k, stride, details["scratch_bytes"])

@@ -8,7 +8,7 @@ enum {
     POINT_BYTES = 3 << 20,   /* most of a task's tiles, as points and as products */
     CHUNK_BYTES = 320 << 10, /* of weights that a task transforms for itself at a time, a third of Zen 4's L2 */
     MOST_ACROSS = 64,      /* tiles of a row in a task: they are told apart from others by their squares */
-    LEAST_ACROSS = 8,
+    LEAST_ACROSS = 8,      /* unless they have more points than F(4 x 4, 3 x 3) */
     MOST_BLOCKS = 8,      /* and blocks of its panels */
     FAR_BYTES = 12 << 20, /* of weights, beyond which they come from far memory: of a cache of 32 MiB that others use too, */
     NEAR_BYTES = 1 << 20, /* below which they stay near, */
@@ -27,9 +27,17 @@ enum {
     TASK = 2000,          /* and for a task */
 };
 
-static fc_scheme scheme_of(int64_t taps, int small)
+/* Of an axis, by taps and stride: the scheme of large tiles and that of small ones; F11 for a single tap, and where there is none. */
+static const fc_scheme schemes[6][3][2] = {
+    [3] = {[1] = {FC_F43, FC_F23}, [2] = {FC_F43S2, FC_F23S2}},
+    [5] = {[1] = {FC_F25, FC_F25}, [2] = {FC_F25S2, FC_F25S2}},
+};
+
+int fc_has_tiles(const fc_problem *p)
 {
-    return taps == 1 ? FC_F11 : taps == 5 ? FC_F25 : small ? FC_F23 : FC_F43;
+    const int64_t longer = most(p->kh, p->kw), shorter = least(p->kh, p->kw);
+    const int fits = shorter == longer || (shorter == 1 && p->sh == 1);
+    return fits && p->sh == p->sw && longer <= 5 && p->sh <= 2 && schemes[longer][p->sh][0] != FC_F11;
 }
 
 /* A tile's points of all input channels, and its products of one panel. */
@@ -41,10 +49,12 @@ static int64_t tile_bytes(const fc_problem *p, const fc_tile *tile, const fc_cut
 fc_cut fc_cut_into(const fc_problem *p, const fc_tile *tile, int small, int64_t rows, int64_t oc_blocks)
 {
     const int64_t igc = p->ic / p->groups, size = element_size(p);
-    fc_cut c = {.down = scheme_of(p->kh, small), .across = scheme_of(p->kw, small), .oc_blocks = oc_blocks};
+    fc_cut c = {.down = schemes[p->kh][p->sh][small], .across = schemes[p->kw][p->sw][small], .oc_blocks = oc_blocks};
     c.points = fc_winograd_points(c.down) * fc_winograd_points(c.across);
     c.tall = fc_winograd_outputs(c.down);
     c.wide = fc_winograd_outputs(c.across);
+    c.rows_on = c.tall * p->sh;
+    c.columns_on = c.wide * p->sw;
     c.tile_rows = ceil_div(p->oh, c.tall);
     c.tile_columns = ceil_div(p->ow, c.wide);
     c.blocks = ceil_div(igc, tile->lanes);
@@ -52,7 +62,7 @@ fc_cut fc_cut_into(const fc_problem *p, const fc_tile *tile, int small, int64_t 
     c.panels = ceil_div(c.vecs, tile->vecs);
     c.chunk = least(igc, CHUNK_BYTES / (c.points * tile->columns * size));
     const int64_t tiles = POINT_BYTES / tile_bytes(p, tile, &c);
-    c.col_blocks = ceil_div(c.tile_columns, most(least(tiles, MOST_ACROSS), LEAST_ACROSS));
+    c.col_blocks = ceil_div(c.tile_columns, most(least(tiles, MOST_ACROSS), least(LEAST_ACROSS, LEAST_ACROSS * 36 / c.points)));
     c.columns = ceil_div(c.tile_columns, c.col_blocks);
     c.row_blocks = ceil_div(c.tile_rows, rows);
     c.rows = ceil_div(c.tile_rows, c.row_blocks);
@@ -86,8 +96,8 @@ static double cycles(const fc_problem *p, const fc_tile *tile, const fc_cut *c, 
 {
     const double igc = (double)(p->ic / p->groups), tasks = uses(p, c) * (double)(p->groups * c->oc_blocks);
     const double tiles = (double)p->n * (double)p->groups * (double)c->tile_rows * (double)c->tile_columns;
-    const double strip = (double)(c->rows * c->tall + fc_winograd_taps(c->down) - 1) *
-                         (double)(c->columns * c->wide + fc_winograd_taps(c->across) - 1);
+    const double strip = (double)((c->rows - 1) * c->rows_on + fc_winograd_points(c->down)) *
+                         (double)((c->columns - 1) * c->columns_on + fc_winograd_points(c->across));
     const double in = tasks * ((double)c->blocks * strip * COPY_PIXEL + TASK) +
                       tiles * (double)c->oc_blocks * (double)(c->blocks * c->points) * POINT;
     const double out = tiles * (double)c->vecs * (double)(c->points * POINT / 2 + c->tall * c->wide * STORE_PIXEL);
@@ -130,7 +140,7 @@ int fc_choose_tiles(const fc_problem *p, const fc_tile *tile, double *cycles)
     double other;
     int apart;
     fc_cheapest_cut(&one, tile, 0, cycles, &apart);
-    if (p->kh != 3 || p->kw != 3)
+    if (schemes[p->kh][p->sh][0] == schemes[p->kh][p->sh][1] || p->kh != p->kw)
         return 0;
     fc_cheapest_cut(&one, tile, 1, &other, &apart);
     const int small = other < *cycles;

@@ -2,6 +2,8 @@
 #ifndef FC_UKERNELS_H
 #define FC_UKERNELS_H
 
+#include "schemes.h"
+
 #include <stdint.h>
 
 /* The arithmetic of a kernel. I64 serves signed and unsigned alike: sums and products modulo 2^64 have the same bits. */
@@ -137,27 +139,6 @@ typedef struct {
  * to_at[j] bytes from it, or j * to_step where to_at is NULL; from_step in bytes. */
 typedef void (*fc_transpose_fn)(char *to, const int64_t *to_at, int64_t to_step, const char *from, int64_t from_step,
                                 int64_t rows, int64_t columns);
-
-/* Winograd's schemes for one axis, F(outputs, taps): `points` products give `outputs` results of a kernel of `taps`. F(1, 1)
- * leaves an axis alone. */
-typedef enum { FC_F11, FC_F23, FC_F43, FC_F25, FC_SCHEMES } fc_scheme;
-
-enum { FC_WINOGRAD_POINTS = 6 }; /* most of an axis */
-
-static inline int fc_winograd_outputs(fc_scheme s)
-{
-    return s == FC_F11 ? 1 : s == FC_F43 ? 4 : 2;
-}
-
-static inline int fc_winograd_taps(fc_scheme s)
-{
-    return s == FC_F11 ? 1 : s == FC_F25 ? 5 : 3;
-}
-
-static inline int fc_winograd_points(fc_scheme s)
-{
-    return fc_winograd_outputs(s) + fc_winograd_taps(s) - 1;
-}
 
 /* What is transformed: pixels to points, taps to points, points to outputs, to which a bias is added. */
 typedef enum { FC_INPUT, FC_WEIGHT, FC_OUTPUT } fc_winograd_kind;

@@ -44,7 +44,8 @@ static void random_problem(fc_problem *p, fc_dtype dtype)
     p->dw = (int64_t)(1 + draw(2));
     if (dense) {
         p->kh = p->kw = 3 + 2 * (int64_t)draw(2);
-        p->sh = p->sw = p->dh = p->dw = 1;
+        p->sh = p->sw = 1 + (int64_t)draw(2);
+        p->dh = p->dw = 1;
     }
     p->pt = (int64_t)draw(5);
     p->pb = (int64_t)draw(5);

@@ -31,15 +31,14 @@ enum {
 
 static const char *reject(const fc_problem *p)
 {
-    const int64_t longer = most(p->kh, p->kw), shorter = least(p->kh, p->kw);
-    if ((longer != 3 && longer != 5) || (shorter != longer && shorter != 1))
-        return "it needs a kernel of 3x3, 5x5, or one row or column of 3 or 5";
+    if (!fc_has_tiles(p))
+        return "it needs stride 1 and a kernel of 3x3, 5x5, or one row or column of 3 or 5; or stride 2 and 3x3 or 5x5";
     if (p->ic / p->groups < LEAST_CHANNELS)
         return "it gains nothing with fewer than 16 input channels a group";
     if (p->ic / p->groups > FC_TILES_CHANNELS)
         return "a group has too many input channels for its tiles";
-    if ((p->dh > 1 || p->dw > 1) && p->padding_mode != FC_CONSTANT && (p->pt || p->pb || p->pl || p->pr))
-        return "with dilation it needs padding_mode='constant'";
+    if ((p->dh > 1 || p->dw > 1) && (p->sh > 1 || (p->padding_mode != FC_CONSTANT && (p->pt || p->pb || p->pl || p->pr))))
+        return "with dilation it needs stride 1 and padding_mode='constant'";
     return NULL;
 }
 
@@ -82,8 +81,8 @@ static parts parts_of(const fc_plan *plan, const fc_cut *c, int64_t rows, int64_
     const int64_t pixel = plan->tile->lanes * element_size(p), tiles = rows * columns, igc = p->ic / p->groups;
     const int64_t numbers = 2 * igc + most(igc, c->chunk * p->kh * p->kw);
     parts at;
-    at.rows = rows * c->tall + fc_winograd_taps(c->down) - 1;
-    at.columns = columns * c->wide + fc_winograd_taps(c->across) - 1;
+    at.rows = (rows - 1) * c->rows_on + fc_winograd_points(c->down);
+    at.columns = (columns - 1) * c->columns_on + fc_winograd_points(c->across);
     at.of_points = ceil_div(c->blocks * tiles * pixel, 64) * 64 + 64;
     at.of_products = ceil_div(tiles * vecs * pixel, 64) * 64 + 64;
     at.squares = ceil_div(at.rows * at.columns * pixel, 64) * 64;
@@ -201,19 +200,19 @@ static void transform_input(job *j)
     const char *image = j->operands->x.data + j->n * x[0] + j->group * igc * x[1];
     memset(squares, 0, (size_t)(at->rows * pixel));
     for (int64_t b = 0; b < c->blocks; b++) {
-        fc_copy_lanes(plan, j->operands, image + b * lanes * x[1], j->row * c->tall, j->column * c->wide, at->rows, at->columns,
+        fc_copy_lanes(plan, j->operands, image + b * lanes * x[1], j->row * c->rows_on, j->column * c->columns_on, at->rows, at->columns,
                       least(lanes, igc - b * lanes), strip, (int64_t *)(strip + at->tables));
         for (int64_t r = 0; r < at->rows; r++)
             kernels->squares(squares + r * pixel, strip + r * line, pixel, at->columns);
         for (int64_t r = 0; r < j->rows; r++) {
-            const fc_winograd_run run = {strip + r * c->tall * line, line, pixel, c->wide * pixel,
+            const fc_winograd_run run = {strip + r * c->rows_on * line, line, pixel, c->columns_on * pixel,
                                          strip + at->points + (b * j->rows + r) * j->columns * pixel,
                                          fc_winograd_points(c->across) * at->of_points, at->of_points, pixel, j->columns, NULL};
             kernels->of[c->down][c->across].input(&run);
         }
     }
     for (int64_t r = 0; r < j->rows; r++) {
-        const int64_t first = r * c->tall * lanes, count = fc_winograd_points(c->down) * lanes;
+        const int64_t first = r * c->rows_on * lanes, count = fc_winograd_points(c->down) * lanes;
         j->squares[r] = 0;
         for (int64_t i = first; i < first + count; i++)
             j->squares[r] += fc_read(squares + i * size, p->dtype);
@@ -376,20 +375,22 @@ static void run_task(const fc_plan *whole, const fc_operands *all, int64_t task,
  * counted, one for each input channel, and one for the bias. */
 static fc_error error(const fc_plan *plan)
 {
-    static const double apart[FC_SCHEMES] = {[FC_F11] = 1, [FC_F23] = 4, [FC_F43] = 12.536, [FC_F25] = 12.536};
-    static const double together[FC_SCHEMES] = {[FC_F11] = 1, [FC_F23] = 3, [FC_F43] = 9.2072, [FC_F25] = 9.2072};
+    static const double apart[FC_SCHEMES] = {[FC_F11] = 1,  [FC_F23] = 4,        [FC_F43] = 12.536,  [FC_F25] = 12.536,
+                                               [FC_F23S2] = 3, [FC_F43S2] = 7.7050, [FC_F25S2] = 4};
+    static const double together[FC_SCHEMES] = {[FC_F11] = 1,  [FC_F23] = 3,        [FC_F43] = 9.2072,  [FC_F25] = 9.2072,
+                                                  [FC_F23S2] = 3, [FC_F43S2] = 5.3310, [FC_F25S2] = 3};
     const fc_cut c = cut_of(plan);
     const double one = together[c.down] * apart[c.across], other = apart[c.down] * together[c.across];
     const fc_problem *p = &plan->problem;
     const double channels = (double)(p->ic / p->groups);
-    return (fc_error){(one < other ? one : other) * (channels + 25) + apart[c.down] * apart[c.across] * 8, (c.tall - 1) * p->dh,
-                      (c.wide - 1) * p->dw};
+    return (fc_error){(one < other ? one : other) * (channels + 25) + apart[c.down] * apart[c.across] * 8, (c.tall - 1) * p->sh * p->dh,
+                      (c.wide - 1) * p->sw * p->dw};
 }
 
 const fc_algorithm fc_algorithm_winograd = {
     .name = "winograd",
     .family = "winograd",
-    .can = FC_CAN_DILATE | FC_CAN_GROUP | FC_CAN_PAD | FC_CAN_PAD_EDGE | FC_CAN_BIAS | FC_CAN_F64,
+    .can = FC_CAN_STRIDE | FC_CAN_DILATE | FC_CAN_GROUP | FC_CAN_PAD | FC_CAN_PAD_EDGE | FC_CAN_BIAS | FC_CAN_F64,
     .reject = reject,
     .cost = cost,
     .prepare = prepare,
