@@ -46,10 +46,12 @@ def invocations(name, macro):
 def kernels(family, isa, kind):
     """What one microkernel header makes: {symbol: (multiply-adds of its hot code, whether in one place)}."""
     macros = defined("simd/i64.h") | defined(f"simd/{isa}.h")
-    rows, vecs, wide, held = (int(macros[f"FC_{name}_{kind}"]) for name in ("ROWS", "VECS", "WIDE", "HELD"))
+    names = ("ROWS", "TALL", "VECS", "WIDE", "HELD")
+    rows, tall, vecs, wide, held = (int(macros[f"FC_{name}_{kind}"]) for name in names)
     stem = f"{family}_{kind}_{isa}"
     if family == "tile":
-        shapes = [(v, r) for v in range(1, wide + 1) for r in range(1, rows + 1) if r == 1 or v <= vecs]
+        shapes = [(v, 1) for v in range(1, wide + 1)]
+        shapes += [(v, r) for v in range(1, vecs + 1) for r in range(2, (tall if v < vecs else rows) + 1)]
         copies = {f"{stem}_copy_{v}": (0, True) for v in range(1, vecs + 1)}
         return {f"{stem}_{v}_{r}": (v * r, True) for v, r in shapes} | copies | {f"{stem}_store": (1, False)}
     if family == "bank":

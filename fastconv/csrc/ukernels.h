@@ -40,10 +40,11 @@ typedef void (*fc_store_fn)(void *to, const void *from, int64_t count, const voi
 /* Copy `rows` rows of some vectors; steps in bytes. */
 typedef void (*fc_copy_fn)(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t rows);
 
-enum { FC_TILE_MAX_ROWS = 6, FC_TILE_MAX_VECS = 16, FC_TILE_MAX_COLUMNS = 64 };
+enum { FC_TILE_MAX_ROWS = 8, FC_TILE_MAX_VECS = 16, FC_TILE_MAX_COLUMNS = 64 };
 
 typedef struct {
     int rows;    /* most rows in a tile */
+    int tall;    /* and in one of fewer vectors than that */
     int vecs;    /* most vectors in a row */
     int lanes;   /* elements in a vector */
     int columns; /* vecs * lanes */

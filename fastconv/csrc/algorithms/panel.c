@@ -42,6 +42,7 @@ static inline int64_t row_at(int64_t row, int64_t bytes)
 /* How a problem is cut. */
 typedef struct {
     int64_t vecs, panels; /* of output channels in a group, */
+    int64_t wide, high;   /* vectors of a panel and pixels of a tile, at most */
     int64_t oc_blocks;    /* of panels, */
     int64_t row_blocks, col_blocks;
     int64_t rows, columns; /* most output rows and columns in a task, */
@@ -76,15 +77,20 @@ static int reads_in_place(const fc_problem *p)
 static cut cut_into(const fc_problem *p, const fc_tile *tile, int64_t row_blocks, int64_t oc_blocks)
 {
     const int64_t igc = p->ic / p->groups, taps = p->kh * p->kw;
-    cut c = {.oc_blocks = oc_blocks, .row_blocks = row_blocks};
-    c.vecs = ceil_div(p->oc / p->groups, tile->lanes);
-    c.panels = ceil_div(c.vecs, tile->vecs);
+    cut c = {.vecs = ceil_div(p->oc / p->groups, tile->lanes), .oc_blocks = oc_blocks, .row_blocks = row_blocks};
     c.col_blocks = ceil_div(p->ow, MOST_COLUMNS);
     c.rows = ceil_div(p->oh, row_blocks);
     c.columns = ceil_div(p->ow, c.col_blocks);
+    /* The shape of fewest tiles. An odd number of panels would leave one of two threads idle at the end. */
+    const int64_t wide = ceil_div(c.vecs, tile->vecs), narrow = ceil_div(c.vecs, tile->vecs - 1);
+    const int tall = ceil_div(c.columns, tile->tall) * narrow < ceil_div(c.columns, tile->rows) * wide;
+    c.high = tall ? tile->tall : tile->rows;
+    c.panels = tall ? narrow : wide;
+    c.panels += c.panels > 2 && c.panels % 2;
+    c.wide = ceil_div(c.vecs, c.panels);
     const double channels = STRIP_BYTES / channel_bytes(p, c.rows, c.columns);
     c.channels = channels >= (double)igc ? igc : (int64_t)channels / FC_CHANNEL_BLOCK * FC_CHANNEL_BLOCK;
-    const int64_t block_bytes = FC_CHANNEL_BLOCK * taps * least(tile->vecs, c.vecs) * tile->lanes * element_size(p);
+    const int64_t block_bytes = FC_CHANNEL_BLOCK * taps * c.wide * tile->lanes * element_size(p);
     c.chunk = FC_CHANNEL_BLOCK * most(least(CHUNK_BYTES / block_bytes, TABLE_STEPS / (FC_CHANNEL_BLOCK * taps)), 1);
     return c;
 }
@@ -116,7 +122,7 @@ static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
     const int far = weights * tile->lanes * (double)element_size(p) > FAR_BYTES;
     const double pack = (double)tile->lanes / PACK_LANES;
     const double packing = packs_apart(p, tile, c) ? pack + far * FAR_VECTOR : pixel_blocks(p, c) * pack;
-    const double tiles = blocks * (double)(c->rows * ceil_div(c->columns, tile->rows) * c->panels);
+    const double tiles = blocks * (double)(c->rows * ceil_div(c->columns, c->high) * c->panels);
     return blocks * (double)c->oc_blocks * (pixels + TASK) + (p->prepared ? 0 : weights * packing) +
            tiles * (double)ceil_div(p->ic / p->groups, c->chunk) * TILE;
 }
@@ -129,13 +135,13 @@ static cut choose(const fc_problem *p, const fc_tile *tile)
     const double outputs = (double)p->n * (double)p->groups * (double)p->oh * (double)p->ow;
     const double work = outputs * (double)best.vecs * (double)chain_length(p);
     double least_cost = 0;
-    for (int64_t oc_blocks = 1; oc_blocks <= least(best.panels, MOST_BLOCKS); oc_blocks *= 2)
+    for (int64_t panels = ceil_div(best.panels, MOST_BLOCKS); panels < 2 * best.panels; panels *= 2)
         for (int64_t rows = least(p->oh, MOST_PIXELS); rows >= 1; rows = ceil_div(p->oh, ceil_div(p->oh, rows)) - 1) {
-            const cut c = cut_into(p, tile, ceil_div(p->oh, rows), oc_blocks);
+            const cut c = cut_into(p, tile, ceil_div(p->oh, rows), ceil_div(best.panels, panels));
             if (rows > 1 && (rows * c.columns > MOST_PIXELS ||
                              channel_bytes(p, rows, c.columns) * (double)channels > STRIP_BYTES))
                 continue;
-            const double tasks = pixel_blocks(p, &c) * (double)p->groups * (double)oc_blocks;
+            const double tasks = pixel_blocks(p, &c) * (double)p->groups * (double)c.oc_blocks;
             const double cycles = overhead(p, tile, &c) + work / tasks / 2;
             if (least_cost == 0 || cycles < least_cost) {
                 best = c;
@@ -150,14 +156,13 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     const cut c = choose(p, tile);
     const double pixels = (double)p->n * (double)p->groups * (double)p->oh * (double)p->ow;
     /* Vectors that a step of a tile loads are its rows and the panel's: more than it multiplies, if either is one. */
-    const double height = (double)least(p->ow, tile->rows), width = (double)c.vecs / (double)c.panels;
+    const double height = (double)least(p->ow, c.high), width = (double)c.vecs / (double)c.panels;
     const double loads = (height + width) / (height * width);
     const double store = p->channels_last ? 2 : STORE_LANE * tile->lanes / 4.0;
     return pixels * (double)c.vecs * ((double)chain_length(p) * (loads > 1 ? loads : 1) + store) + overhead(p, tile, &c);
 }
 
-/* Whether a tile goes through its chain at once. */
-static int at_once(const fc_problem *p, const cut *c)
+static int goes_at_once(const fc_problem *p, const cut *c) /* through its chain, a tile */
 {
     const int64_t igc = p->ic / p->groups;
     return igc <= FC_CHANNEL_BLOCK || (igc % FC_CHANNEL_BLOCK == 0 && igc <= least(c->chunk, c->channels));
@@ -171,9 +176,9 @@ typedef struct {
 
 static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
 {
-    const int64_t size = element_size(p), igc = p->ic / p->groups, wide = least(tile->vecs, c->vecs) * tile->lanes;
+    const int64_t size = element_size(p), igc = p->ic / p->groups, wide = c->wide * tile->lanes;
     const fc_window w = fc_window_of(p, c->rows, c->columns);
-    const int64_t rows = at_once(p, c) ? 1 : c->rows;
+    const int64_t rows = goes_at_once(p, c) ? 1 : c->rows;
     const int64_t panels = c->channels < igc ? ceil_div(c->panels, c->oc_blocks) : 1;
     parts at;
     at.sums = ceil_div(w.rows * w.columns * c->channels * size, 64) * 64;
@@ -201,7 +206,7 @@ static void prepare(fc_plan *plan)
     plan->px_block = c.row_blocks; /* and with oc_block all that cut_into needs */
     plan->oc_block = c.oc_blocks;
     plan->n_tasks = p->n * p->groups * c.row_blocks * c.col_blocks * c.oc_blocks;
-    const int64_t channels = ceil_div(c.panels, c.oc_blocks) * tile->vecs * tile->lanes;
+    const int64_t channels = ceil_div(c.panels, c.oc_blocks) * c.wide * tile->lanes;
     plan->task_macs = (double)(c.rows * c.columns * channels) * (double)chain_length(p);
     plan->scratch_bytes = parts_of(p, tile, &c).end;
     plan->n_packs = p->groups * c.panels;
@@ -248,7 +253,7 @@ typedef struct {
     int64_t group, oc, c;
     int more; /* whether another panel follows */
     int64_t vecs, real; /* its width, and the output channels that there are */
-    int64_t rows, columns;
+    int64_t rows, columns, high; /* of outputs, and pixels of a tile at most */
     char *y;       /* the first output of its first channel */
     char *sums;    /* where sums wait for the rest of their chain, or for their place in the result; */
     int keep;      /* those of all rows, or of one at a time */
@@ -271,7 +276,7 @@ static void run_panel(const fc_plan *plan, const fc_operands *operands, const so
     const fc_tile *tile = plan->tile;
     const fc_array *y = &operands->y, *weight = &operands->weight;
     const int64_t size = element_size(p), step = to->vecs * tile->lanes * size, taps = p->kh * p->kw;
-    const int64_t tiles = ceil_div(to->columns, tile->rows);
+    const int64_t tiles = ceil_div(to->columns, to->high);
     const int direct = y->stride[1] == size && to->real == to->vecs * tile->lanes;
     for (int64_t c = 0, count; c < channels; c += count) {
         const int64_t whole = (channels - c) / FC_CHANNEL_BLOCK * FC_CHANNEL_BLOCK;
@@ -365,17 +370,12 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 .packed = packed ? packed + panel_at(plan, &c, group, panel) + row_at(c0 * taps, step) : NULL,
                 .weights = operands->weight.data + (group * ocg + oc) * operands->weight.stride[0] + c0 * operands->weight.stride[1],
                 .chunk = strip + at.chunk,
-                .group = group,
-                .oc = oc,
-                .c = c0,
+                .group = group, .oc = oc, .c = c0,
                 .more = panel + 1 < panel1,
-                .vecs = vecs,
-                .real = real,
-                .rows = rows,
-                .columns = columns,
+                .vecs = vecs, .real = real, .rows = rows, .columns = columns, .high = c.high,
                 .y = result + oc * y[1],
                 .sums = sums,
-                .keep = !at_once(p, &c),
+                .keep = !goes_at_once(p, &c),
                 .resume = c0 > 0,
                 .bias = operands->bias ? bias : NULL,
                 .finish = c0 + channels == igc,

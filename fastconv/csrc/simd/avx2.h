@@ -10,6 +10,7 @@
 #define FC_VEC_i64 fc_u64x4
 
 #define FC_ROWS_f32 6
+#define FC_TALL_f32 6
 #define FC_VECS_f32 2
 #define FC_WIDE_f32 12
 #define FC_HELD_f32 0
@@ -23,6 +24,7 @@
 #define FC_FMA_f32(a, b, c) _mm256_fmadd_ps(a, b, c)
 
 #define FC_ROWS_f64 6
+#define FC_TALL_f64 6
 #define FC_VECS_f64 2
 #define FC_WIDE_f64 12
 #define FC_HELD_f64 0

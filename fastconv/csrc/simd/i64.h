@@ -9,6 +9,7 @@
 #define FC_SPLAT_i64(p) (*(p) + (FC_VEC_i64){0})
 #define FC_FMA_i64(a, b, c) ((a) * (b) + (c))
 #define FC_ROWS_i64 4
+#define FC_TALL_i64 4
 #define FC_VECS_i64 2
 #define FC_WIDE_i64 4
 #define FC_HELD_i64 0

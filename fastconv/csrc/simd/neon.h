@@ -8,6 +8,7 @@
 #define FC_VEC_i64 fc_u64x2
 
 #define FC_ROWS_f32 4
+#define FC_TALL_f32 4
 #define FC_VECS_f32 4
 #define FC_WIDE_f32 12
 #define FC_HELD_f32 0
@@ -21,6 +22,7 @@
 #define FC_FMA_f32(a, b, c) vfmaq_f32(c, a, b)
 
 #define FC_ROWS_f64 4
+#define FC_TALL_f64 4
 #define FC_VECS_f64 4
 #define FC_WIDE_f64 12
 #define FC_HELD_f64 0

@@ -9,6 +9,7 @@
 #define FC_VEC_i64 fc_u64x2
 
 #define FC_ROWS_f32 4
+#define FC_TALL_f32 4
 #define FC_VECS_f32 4
 #define FC_WIDE_f32 4
 #define FC_HELD_f32 0
@@ -22,6 +23,7 @@
 #define FC_FMA_f32(a, b, c) fmaf(a, b, c)
 
 #define FC_ROWS_f64 4
+#define FC_TALL_f64 4
 #define FC_VECS_f64 4
 #define FC_WIDE_f64 4
 #define FC_HELD_f64 0

@@ -9,6 +9,7 @@
 #undef FC_KEEP
 
 #undef FC_ROWS_f32
+#undef FC_TALL_f32
 #undef FC_VECS_f32
 #undef FC_WIDE_f32
 #undef FC_HELD_f32
@@ -24,6 +25,7 @@
 #undef FC_FMA_f32
 
 #undef FC_ROWS_f64
+#undef FC_TALL_f64
 #undef FC_VECS_f64
 #undef FC_WIDE_f64
 #undef FC_HELD_f64
@@ -39,6 +41,7 @@
 #undef FC_FMA_f64
 
 #undef FC_ROWS_i64
+#undef FC_TALL_i64
 #undef FC_VECS_i64
 #undef FC_WIDE_i64
 #undef FC_HELD_i64

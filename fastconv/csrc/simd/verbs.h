@@ -8,6 +8,7 @@
  *   FC_SPLAT_T(p)              the element at p in every lane
  *   FC_FMA_T(a, b, c)          a * b + c in each lane, rounded once
  *   FC_ROWS_T, FC_VECS_T       the register tile: rows of outputs by vectors of outputs
+ *   FC_TALL_T                  rows of a tile of a vector less: FC_ROWS_T, or 8
  *   FC_WIDE_T                  vectors of a tile of one row: 4, 12 or 16
  *   FC_HELD_T                  weights that compilers hold in registers beside four rows of FC_VECS_T vectors: 9, or 0
  *

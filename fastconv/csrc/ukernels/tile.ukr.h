@@ -1,5 +1,5 @@
-/* The register tile of one instruction set and one arithmetic, for 1 to V(ROWS) rows by 1 to V(VECS) vectors, and one
- * row by up to V(WIDE). Contract: fc_tile_fn.
+/* The register tile of one instruction set and one arithmetic, for 1 to V(ROWS) rows by 1 to V(VECS) vectors, up to V(TALL)
+ * rows by fewer vectors, and one row by up to V(WIDE). Contract: fc_tile_fn.
  *
  * The loops over the tile must be unrolled by pragma: left to itself GCC 12 keeps the accumulators in memory (31 stack
  * accesses a step for avx2, 79 for avx512). The loop over steps must not be: it only grows the code. */
@@ -17,7 +17,7 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
     const int rows, const int vecs, int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b,
     const int64_t *boff, const fc_tile_ends *ends)
 {
-    V(VEC) acc[V(ROWS)][V(VECS)];
+    V(VEC) acc[V(TALL)][V(VECS)];
     FC_UNROLL
     for (int i = 0; i < rows; i++)
         FC_UNROLL
@@ -174,24 +174,35 @@ FC_COPY(4)
 #define FC_KERNELS(VECS)                                                                                               \
     FC_ROW(VECS)                                                                                                       \
     FC_KERNEL(VECS, 2) FC_KERNEL(VECS, 3) FC_KERNEL(VECS, 4) FC_KERNEL(VECS, 5) FC_KERNEL(VECS, 6)
-#define FC_LIST(VECS)                                                                                                  \
+#define FC_LIST(VECS, ...)                                                                                                  \
     {NULL, FC_PASTE3(FC_NAME, VECS, 1), FC_PASTE3(FC_NAME, VECS, 2), FC_PASTE3(FC_NAME, VECS, 3),                      \
-     FC_PASTE3(FC_NAME, VECS, 4), FC_PASTE3(FC_NAME, VECS, 5), FC_PASTE3(FC_NAME, VECS, 6)}
+     FC_PASTE3(FC_NAME, VECS, 4), FC_PASTE3(FC_NAME, VECS, 5), FC_PASTE3(FC_NAME, VECS, 6), __VA_ARGS__}
 #elif V(ROWS) == 4
 #define FC_KERNELS(VECS) FC_ROW(VECS) FC_KERNEL(VECS, 2) FC_KERNEL(VECS, 3) FC_KERNEL(VECS, 4)
-#define FC_LIST(VECS)                                                                                                  \
+#define FC_LIST(VECS, ...)                                                                                                  \
     {NULL, FC_PASTE3(FC_NAME, VECS, 1), FC_PASTE3(FC_NAME, VECS, 2), FC_PASTE3(FC_NAME, VECS, 3),                      \
-     FC_PASTE3(FC_NAME, VECS, 4)}
+     FC_PASTE3(FC_NAME, VECS, 4), __VA_ARGS__}
 #else
 #error "write the list of kernels for this many rows"
 #endif
 #define FC_ONE(VECS) {NULL, FC_PASTE3(FC_NAME, VECS, 1)}
 
+#if V(TALL) == 8
+#define FC_TALL_KERNELS(VECS) FC_KERNEL(VECS, 7) FC_KERNEL(VECS, 8)
+#define FC_TALL_LIST(VECS) FC_PASTE3(FC_NAME, VECS, 7), FC_PASTE3(FC_NAME, VECS, 8)
+#else
+#define FC_TALL_KERNELS(VECS)
+#define FC_TALL_LIST(VECS) NULL
+#endif
+
 FC_KERNELS(1)
 FC_KERNELS(2)
+FC_TALL_KERNELS(1)
+FC_TALL_KERNELS(2)
 #if V(VECS) > 2
 FC_KERNELS(3)
 FC_KERNELS(4)
+FC_TALL_KERNELS(3)
 #else
 FC_ROW(3)
 FC_ROW(4)
@@ -215,13 +226,14 @@ FC_ROW(16)
 
 static const fc_tile FC_NAME = {
     .rows = V(ROWS),
+    .tall = V(TALL),
     .vecs = V(VECS),
     .lanes = V(LANES),
     .columns = V(VECS) * V(LANES),
     .wide = V(WIDE),
-    .run = {{NULL}, FC_LIST(1), FC_LIST(2),
+    .run = {{NULL}, FC_LIST(1, FC_TALL_LIST(1)), FC_LIST(2, FC_TALL_LIST(2)),
 #if V(VECS) > 2
-            FC_LIST(3), FC_LIST(4),
+            FC_LIST(3, FC_TALL_LIST(3)), FC_LIST(4, NULL),
 #else
             FC_ONE(3), FC_ONE(4),
 #endif
@@ -241,6 +253,8 @@ static const fc_tile FC_NAME = {
 };
 
 #undef FC_ONE
+#undef FC_TALL_LIST
+#undef FC_TALL_KERNELS
 #undef FC_LIST
 #undef FC_KERNELS
 #undef FC_ROW
