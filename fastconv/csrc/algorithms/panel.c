@@ -127,13 +127,12 @@ static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
            tiles * (double)ceil_div(p->ic / p->groups, c->chunk) * TILE;
 }
 
-/* Of the ways to cut a problem, by rows and by panels, the cheapest; half a task is what a thread waits for others. */
+/* Of the ways to cut a problem, by rows and by panels, the cheapest; half a task is what a thread waits for others, and all
+ * of one where the number of them is odd and that of threads is not. */
 static cut choose(const fc_problem *p, const fc_tile *tile)
 {
     const int64_t channels = least(p->ic / p->groups, FC_CHANNEL_BLOCK);
     cut best = cut_into(p, tile, p->oh, 1);
-    const double outputs = (double)p->n * (double)p->groups * (double)p->oh * (double)p->ow;
-    const double work = outputs * (double)best.vecs * (double)chain_length(p);
     double least_cost = 0;
     for (int64_t panels = ceil_div(best.panels, MOST_BLOCKS); panels < 2 * best.panels; panels *= 2)
         for (int64_t rows = least(p->oh, MOST_PIXELS); rows >= 1; rows = ceil_div(p->oh, ceil_div(p->oh, rows)) - 1) {
@@ -141,8 +140,9 @@ static cut choose(const fc_problem *p, const fc_tile *tile)
             if (rows > 1 && (rows * c.columns > MOST_PIXELS ||
                              channel_bytes(p, rows, c.columns) * (double)channels > STRIP_BYTES))
                 continue;
-            const double tasks = pixel_blocks(p, &c) * (double)p->groups * (double)c.oc_blocks;
-            const double cycles = overhead(p, tile, &c) + work / tasks / 2;
+            const int odd = p->n % 2 && p->groups % 2 && c.row_blocks % 2 && c.col_blocks % 2 && c.oc_blocks % 2;
+            const double task = (double)(c.rows * c.columns * ceil_div(c.panels, c.oc_blocks) * c.wide) * (double)chain_length(p);
+            const double cycles = overhead(p, tile, &c) + (odd ? task : task / 2);
             if (least_cost == 0 || cycles < least_cost) {
                 best = c;
                 least_cost = cycles;
