@@ -2,6 +2,9 @@
 
 #include "algorithms/common.h"
 
+/* Rows that are called in before their turn: they are short, and the processor calls in no row before it has begun. */
+enum { AHEAD = 6 };
+
 /* What padding puts into elements begin to end of a row: mostly the fill value, and then without a call for each. */
 static void pad(const fc_problem *p, const fc_operands *operands, char *to, const char *row, int64_t first, int64_t begin,
                 int64_t end, int64_t size)
@@ -22,6 +25,10 @@ void fc_copy_patch(const fc_problem *p, const fc_operands *operands, const char 
     const int64_t low = least(most(-first, 0), patch->columns), high = most(least(p->iw - first, patch->columns), low);
     for (int64_t r = 0; r < patch->rows; r++, to += patch->pitch) {
         const int64_t y = fc_extend(p->padding_mode, patch->row - p->pt + r, p->ih);
+        const int64_t next = patch->row - p->pt + r + AHEAD;
+        if (next >= 0 && next < p->ih && x[3] == size)
+            for (int64_t at = (first + low) * size; at < (first + high) * size; at += 64)
+                __builtin_prefetch(image + next * x[2] + at);
         const char *row = y < 0 ? NULL : image + y * x[2];
         const int64_t begin = row ? low : patch->columns, end = row ? high : patch->columns;
         pad(p, operands, to, row, first, 0, begin, size);
