@@ -13,10 +13,11 @@ enum {
 typedef struct {
     int64_t points;
     int passes, radix[FC_FFT_PASSES];
+    int turned; /* whether what leaves it at the end comes back times i */
 } fc_axis;
 
 /* An axis of points that are a multiple of 16 and have no prime factors but 2 and 3. */
-fc_axis fc_axis_of(int64_t points, int eight);
+fc_axis fc_axis_of(int64_t points, int eight, int turned);
 
 /* Bytes of an axis' twiddles, and they themselves. */
 int64_t fc_twiddle_bytes(const fc_axis *axis, fc_dtype dtype);
@@ -38,7 +39,11 @@ typedef struct {
  * imaginary and real parts exchanged on both sides it is exp(+2 pi i / points). */
 void fc_transform(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *lines, int back);
 
+/* Transform, multiply by the spectrum of a kernel, and back, with imaginary and real parts exchanged, so that `to_im` is as
+ * they are then. Steps of `w` are of spectra in memory. */
+void fc_convolve(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *lines, const char *w, int64_t w_row, int64_t w_vector);
+
 /* Most by which a transform errs, in units of the roundoff, relative to the root of the sum of squares of its result. */
-double fc_axis_error(const fc_axis *axis);
+double fc_axis_error(const fc_axis *axis, fc_dtype dtype);
 
 #endif

@@ -6,8 +6,8 @@
 
 enum {
     SPECTRA_BYTES = 2 << 20, /* of a task's pixels as spectra, and as much of its results, while they are more than one */
-    NEAR_BYTES = 256 << 10,  /* of kernels' spectra that stay in the second-level cache from one unit to the next; beyond, */
-    UNITS = 4,               /* so many units share them */
+    NEAR_BYTES = 256 << 10,  /* of kernels' spectra that stay in the second-level cache from one tile to the next; beyond, */
+    SHARE = 4,               /* so many tiles share them */
     LEAST_TASKS = 4,         /* of an image */
     PASS = 7,                /* estimated cycles of a pass for a vector of complex numbers, */
     TURN = 14,               /* to turn it over and bring it into the slab, */
@@ -15,7 +15,8 @@ enum {
     ENDS = 12,               /* and to load its factors and store it; */
     PIXEL = 28,              /* to bring or take away a line of 64 bytes, */
     STREAM = 4,              /* to call in a line of kernels' spectra, */
-    PACK = 30,               /* and to gather and scatter a vector of theirs */
+    PACK = 30,               /* and to gather and scatter a vector of theirs; */
+    BEGIN = 1000,            /* of a tile or a kernel, whatever its size; */
     FAR_BYTES = 320 << 10,   /* of a spectrum; one larger does not stay in the second-level cache with what is made of it, */
 };
 
@@ -25,19 +26,19 @@ fc_spectrum fc_spectrum_of(const fc_problem *p, const fc_tile *tile, int eight, 
 {
     const int64_t igc = p->ic / p->groups, ocg = p->oc / p->groups, bytes = 2 * down * across * element_size(p);
     const int64_t most_spectra = most(SPECTRA_BYTES / bytes, 1);
-    fc_spectrum s = {.down = fc_axis_of(down, eight), .across = fc_axis_of(across, eight)};
-    s.tall = down - p->kh + 1;
+    fc_spectrum s = {.down = fc_axis_of(down, eight, 1), .across = fc_axis_of(across, eight, 0)};
+    s.tall = 2 * down - p->kh + 1;
     s.wide = across - p->kw + 1;
     s.tile_rows = ceil_div(p->oh, s.tall);
     s.tile_columns = ceil_div(p->ow, s.wide);
-    s.units = ceil_div(s.tile_rows * s.tile_columns, 2);
+    s.tiles = s.tile_rows * s.tile_columns;
     s.vectors = down * across / tile->lanes;
     s.ic_blocks = ceil_div(igc, most_spectra);
-    s.unit_blocks = ceil_div(s.units, bytes * igc * ocg > NEAR_BYTES && igc > 1 ? least(most(most_spectra / igc, 1), UNITS) : 1);
-    s.oc_blocks = ceil_div(ocg, most(most_spectra / ceil_div(s.units, s.unit_blocks), 1));
-    while (s.unit_blocks < s.units && p->groups * s.unit_blocks * s.oc_blocks < LEAST_TASKS)
-        s.unit_blocks = least(2 * s.unit_blocks, s.units);
-    while (s.oc_blocks < ocg && p->groups * s.unit_blocks * s.oc_blocks < LEAST_TASKS)
+    s.tile_blocks = ceil_div(s.tiles, bytes * igc * ocg > NEAR_BYTES && igc > 1 ? least(most(most_spectra / igc, 1), SHARE) : 1);
+    s.oc_blocks = ceil_div(ocg, most(most_spectra / ceil_div(s.tiles, s.tile_blocks), 1));
+    while (s.tile_blocks < s.tiles && p->groups * s.tile_blocks * s.oc_blocks < LEAST_TASKS)
+        s.tile_blocks = least(2 * s.tile_blocks, s.tiles);
+    while (s.oc_blocks < ocg && p->groups * s.tile_blocks * s.oc_blocks < LEAST_TASKS)
         s.oc_blocks = least(2 * s.oc_blocks, ocg);
     return s;
 }
@@ -45,17 +46,17 @@ fc_spectrum fc_spectrum_of(const fc_problem *p, const fc_tile *tile, int eight, 
 /* Estimated cycles of one thread. */
 static double cycles(const fc_problem *p, const fc_spectrum *s)
 {
-    const double units = (double)p->n * (double)p->groups * (double)s->units, vectors = (double)s->vectors;
+    const double tiles = (double)p->n * (double)p->groups * (double)s->tiles, vectors = (double)s->vectors;
     const double igc = (double)(p->ic / p->groups), ocg = (double)(p->oc / p->groups), size = (double)element_size(p);
     const double bytes = 2 * (double)(s->down.points * s->across.points) * size, kernels = bytes * igc * ocg;
     const double line = PASS * (s->down.passes + s->across.passes) + TURN;
     const double far = bytes > FAR_BYTES ? 1 + (bytes - FAR_BYTES) / FAR_BYTES * FAR : 1;
-    const double lines = units * vectors * line * far * (igc * (double)s->oc_blocks + ocg);
-    const double products = units * vectors * (PRODUCT * igc * ocg + ENDS);
-    const double in = (double)(s->down.points * s->across.points) * igc * (double)s->oc_blocks, out = (double)(s->tall * s->wide) * ocg;
-    const double pixels = units * PIXEL * size / 64 * (in + out);
-    const double stream = kernels > SPECTRA_BYTES ? (double)p->n * (double)p->groups * (double)s->unit_blocks * kernels / 64 * STREAM : 0;
-    const double packing = p->prepared ? 0 : (double)p->groups * igc * ocg * vectors * (line + PACK);
+    const double lines = tiles * (vectors * line * far + BEGIN) * (igc * (double)s->oc_blocks + ocg);
+    const double products = tiles * vectors * (PRODUCT * igc * ocg + ENDS);
+    const double in = (double)(s->down.points * s->across.points) * igc * (double)s->oc_blocks, out = (double)(s->tall * s->wide) / 2 * ocg;
+    const double pixels = tiles * PIXEL * size / 64 * (in + out);
+    const double stream = kernels > SPECTRA_BYTES ? (double)p->n * (double)p->groups * (double)s->tile_blocks * kernels / 64 * STREAM : 0;
+    const double packing = p->prepared ? 0 : (double)p->groups * igc * ocg * (vectors * (line + PACK) + BEGIN);
     return lines + products + pixels + stream + packing;
 }
 

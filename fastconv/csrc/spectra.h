@@ -4,12 +4,12 @@
 
 #include "fourier.h"
 
-/* How a problem is cut. A unit is two tiles of an image, the real and the imaginary part of one. */
+/* How a problem is cut. */
 typedef struct {
     fc_axis down, across;
-    int64_t tall, wide;              /* outputs of a tile */
-    int64_t tile_rows, tile_columns; /* tiles of an image */
-    int64_t units, unit_blocks;      /* and units, and blocks of them; */
+    int64_t tall, wide;              /* outputs of a tile, which has twice the rows of a spectrum */
+    int64_t tile_rows, tile_columns; /* tiles of an image, */
+    int64_t tiles, tile_blocks;      /* and all of them, and blocks of them; */
     int64_t oc_blocks, ic_blocks;    /* blocks of a group's output channels and of its input channels */
     int64_t vectors;                 /* of a spectrum */
 } fc_spectrum;

@@ -166,15 +166,17 @@ typedef struct {
 } fc_winograd;
 
 /* One pass of Fourier transforms, with exp(-2 pi i / n), of vectors of numbers whose imaginary parts lie apart: butterflies of
- * `radix` numbers `span` rows apart in `blocks` blocks of radix * span rows. Number k of each block's butterfly j is multiplied by
- * the twiddle [j][k - 1], a cosine and a sine, beforehand or afterwards. Steps in bytes; `to` may be `from`. Leaf. */
+ * `radix` numbers `span` rows apart in `blocks` blocks of radix * span rows. Number k of each butterfly of block b is multiplied by
+ * the twiddle [b][k - 1], a cosine and a sine, beforehand or afterwards. Steps in bytes; `to` may be `from`. Leaf.
+ * Around a kernel, span 1: turned, transformed, times vectors of its spectrum `w`, and back, real and imaginary parts exchanged. */
 typedef struct {
     const char *from;
     int64_t from_im, from_row, from_vector;
     char *to;
     int64_t to_im, to_row, to_vector;
     int64_t span, blocks, vectors;
-    const void *twiddles;
+    const void *twiddles, *w;
+    int64_t w_row, w_vector;
 } fc_fft_run;
 
 typedef void (*fc_fft_fn)(const fc_fft_run *run);
@@ -191,12 +193,12 @@ typedef struct {
 
 typedef void (*fc_spectra_fn)(const fc_spectra_run *run);
 
-enum { FC_PLAIN, FC_TURN_AFTER, FC_TURN_BEFORE };
+enum { FC_PLAIN, FC_TURN_AFTER, FC_TURN_BEFORE, FC_AROUND };
 
 typedef struct {
     int eight;              /* whether there are butterflies of 8 */
     int kernels;            /* most of a product, for 1 or 2 tiles */
-    fc_fft_fn pass[9][3];   /* by radix, 2, 3, 4 or 8, and by when they are turned by twiddles */
+    fc_fft_fn pass[9][4];   /* by radix, 2, 3, 4 or 8, and by when they are turned by twiddles */
     fc_spectra_fn multiply[3][5]; /* by tiles and kernels, both from 1 */
     /* to[j] = from[j] * *scale + *bias, rounded once, for j < count; no bias where NULL. All lanes of vectors are read. */
     void (*finish)(void *to, const void *from, int64_t count, const void *scale, const void *bias);

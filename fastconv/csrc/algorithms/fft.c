@@ -2,19 +2,21 @@
  *
  * A tile of the image and the kernel, taken as periodic, are transformed to frequencies, where a convolution is one product
  * of complex numbers for each, summed over input channels. Those of its outputs whose windows do not wrap around are whole
- * (overlap-save). Two tiles are the real and the imaginary part of one, since kernels are real: so nothing is computed twice,
- * no half of a spectrum is treated apart, and any sizes will do. Which sizes, and the error, are in docs/design/0008-fft.md.
+ * (overlap-save). The lower half of a tile is the imaginary part of the upper one: rows that leave a half at its end come back
+ * times i, which is what leaving the upper half for the lower one means. So real numbers are transformed as half as many complex
+ * ones, nothing is computed twice, and no half of a spectrum is treated apart. Which sizes, and the error, are in
+ * docs/design/0008-fft.md.
  *
  * A vector holds columns of a tile while it is transformed down, and rows of its frequencies while it is transformed across;
  * in between it is transposed. A few lines at a time pass all butterflies of an axis in the first-level cache. Frequencies
  * are left in the order that the passes give, and the way back takes that order.
  *
- * Values that are not finite, or so large that a sum on the way might not be, would spread over a unit of two tiles. So the
- * sum of squares of its pixels, and of each output channel's weights, is taken; where the two together exceed a limit, those
- * outputs are computed again by `direct`.
+ * Values that are not finite, or so large that a sum on the way might not be, would spread over a tile. So the sum of squares
+ * of its pixels, and of each output channel's weights, is taken; where the two together exceed a limit, those outputs are
+ * computed again by `direct`.
  *
- * Loops of a task: blocks of input channels > units of two tiles > input channels; then frequencies > output channels; and
- * back, units > output channels. */
+ * Loops of a task: blocks of input channels > tiles > input channels; then frequencies > output channels; and back, tiles >
+ * output channels. */
 
 #include "algorithms/common.h"
 #include "spectra.h"
@@ -55,8 +57,8 @@ static fc_spectrum spectrum_of(const fc_plan *plan)
 typedef struct {
     int64_t slab, turned, pixels, results, squares, box, bytes;
     int64_t line, vectors_down, vectors_across;      /* bytes of a tile's row; vectors of lines in a slab */
-    int alone;                                       /* whether a task is one unit, input channel and output channel */
-    int64_t units, kernels, channels;                /* at most in a task, and input channels at a time */
+    int alone;                                       /* whether a task is one tile, input channel and output channel */
+    int64_t tiles, kernels, channels;                /* at most in a task, and input channels at a time */
     int64_t of_turned, of_pixels, of_results;        /* from a vector of frequencies to the next */
 } parts;
 
@@ -68,20 +70,20 @@ static parts parts_of(const fc_plan *plan, const fc_spectrum *s)
     at.line = 2 * s->across.points * size + 64;
     at.vectors_down = most(SLAB_BYTES / (s->down.points * 2 * pixel), 1);
     at.vectors_across = most(SLAB_BYTES / (s->across.points * 2 * pixel), 1);
-    at.units = ceil_div(s->units, s->unit_blocks);
+    at.tiles = ceil_div(s->tiles, s->tile_blocks);
     at.kernels = ceil_div(ocg, s->oc_blocks);
     at.channels = ceil_div(igc, s->ic_blocks);
-    at.alone = igc == 1 && at.units * at.kernels == 1;
+    at.alone = igc == 1 && at.tiles * at.kernels == 1;
     at.of_turned = fc_vector_bytes(plan, 1);
-    at.of_pixels = fc_vector_bytes(plan, at.units * at.channels);
-    at.of_results = fc_vector_bytes(plan, at.units * at.kernels);
+    at.of_pixels = fc_vector_bytes(plan, at.tiles * at.channels);
+    at.of_results = fc_vector_bytes(plan, at.tiles * at.kernels);
     at.slab = s->down.points * at.line;
     at.turned = at.slab + most(s->down.points * at.vectors_down, s->across.points * at.vectors_across) * 2 * pixel;
     at.turned = ceil_div(at.turned, 64) * 64;
     at.pixels = ceil_div(at.turned + s->vectors * at.of_turned, 64) * 64;
     at.results = ceil_div(at.pixels + (at.alone ? 0 : s->vectors * at.of_pixels), 64) * 64;
     at.squares = at.results + (at.alone ? 0 : s->vectors * at.of_results);
-    at.box = ceil_div(at.squares + at.units * pixel, 64) * 64;
+    at.box = ceil_div(at.squares + at.tiles * pixel, 64) * 64;
     at.bytes = at.box + fc_box_scratch(plan, at.kernels, s->tall, s->wide);
     at.bytes = ceil_div(at.bytes, 128) * 128; /* threads share no cache line, nor a pair of them */
     return at;
@@ -95,7 +97,7 @@ static void prepare(fc_plan *plan)
     /* All that spectrum_of needs; and the radices, so that plans of the same number give the same bits. */
     plan->c_block = s.down.points * 1024 + s.across.points + fc_fft_of(plan->isa, p->dtype)->eight;
     const parts at = parts_of(plan, &s);
-    plan->n_tasks = p->n * p->groups * s.unit_blocks * s.oc_blocks;
+    plan->n_tasks = p->n * p->groups * s.tile_blocks * s.oc_blocks;
     plan->task_macs = cycles * (double)p->n * plan->tile->lanes / (double)plan->n_tasks;
     plan->scratch_bytes = at.bytes;
     plan->n_packs = least(p->oc, FC_KERNEL_PACKS);
@@ -118,42 +120,35 @@ typedef struct {
     const parts *at;
     const fc_packing *packed;
     char *scratch;
-    int64_t n, group, unit, units, oc, kernels; /* the first unit and output channel of the group, and how many */
+    int64_t n, group, first, tiles, oc, kernels; /* the first tile and output channel of the group, and how many */
     int64_t wide;                               /* columns of a tile that hold outputs, in whole vectors */
     const char *ahead, *end;                    /* spectra of kernels that are called in meanwhile */
 } job;
 
-/* The outputs of a tile of a unit, none where there is no such tile. Tiles are numbered down and up in turn, so that those of a
- * unit are neighbours. */
-static fc_box box_of(const job *j, int64_t unit, int64_t half)
+/* The outputs of a tile. */
+static fc_box box_of(const job *j, int64_t index)
 {
     const fc_problem *p = &j->plan->problem;
     const fc_spectrum *s = j->s;
-    const int64_t tile = 2 * unit + half, column = tile / s->tile_rows, down = tile % s->tile_rows;
-    const int64_t row = column % 2 ? s->tile_rows - 1 - down : down;
-    fc_box box = {.n = j->n, .group = j->group, .oc = j->oc, .channels = j->kernels, .row = row * s->tall, .column = column * s->wide};
-    if (column < s->tile_columns) {
-        box.rows = least(s->tall, p->oh - box.row);
-        box.columns = least(s->wide, p->ow - box.column);
-    }
-    return box;
+    const int64_t row = index % s->tile_rows * s->tall, column = index / s->tile_rows * s->wide;
+    return (fc_box){j->n, j->group, j->oc, j->kernels, row, least(s->tall, p->oh - row), column, least(s->wide, p->ow - column)};
 }
 
-/* The pixels that a tile's outputs read, and zeros behind them. Read in place, columns of an image whose rows are 4096 or 8192
- * bytes long would all fall into a few sets of the second-level cache. */
+/* The pixels that a tile's outputs read, its lower half beside its upper one, and zeros behind them. Read in place, columns of an
+ * image whose rows are 4096 or 8192 bytes long would all fall into a few sets of the second-level cache. */
 static void gather(const job *j, const char *image, const fc_box *box, char *to)
 {
     const fc_problem *p = &j->plan->problem;
-    fc_patch patch = {box->row, box->column, 0, 0, j->s->down.points, j->s->across.points, j->at->line};
-    if (box->rows) {
-        patch.rows = box->rows + p->kh - 1;
-        patch.columns = box->columns + p->kw - 1;
-    }
+    const int64_t rows = box->rows + p->kh - 1, half = j->s->down.points, size = element_size(p);
+    fc_patch patch = {box->row, box->column, least(rows, half), box->columns + p->kw - 1, half, j->s->across.points, j->at->line};
     fc_copy_patch(p, j->operands, image, &patch, to);
+    patch.row += half;
+    patch.rows = rows - patch.rows;
+    fc_copy_patch(p, j->operands, image, &patch, to + j->s->across.points * size);
 }
 
-/* A unit's pixels of one input channel, transformed down and turned over. */
-static void forward_down(job *j, int64_t unit, int64_t channel)
+/* A tile's pixels of one input channel, transformed down and turned over. */
+static void forward_down(job *j, int64_t index, int64_t channel)
 {
     const fc_plan *plan = j->plan;
     const fc_problem *p = &plan->problem;
@@ -161,13 +156,12 @@ static void forward_down(job *j, int64_t unit, int64_t channel)
     const parts *at = j->at;
     const int64_t *x = j->operands->x.stride, lanes = plan->tile->lanes, size = element_size(p), half = lanes * size;
     const int64_t blocks = s->down.points / lanes, row = blocks * at->of_turned, im = s->across.points * size;
+    const fc_box box = box_of(j, index);
     const char *image = j->operands->x.data + j->n * x[0] + (j->group * (p->ic / p->groups) + channel) * x[1];
     char *const tile = j->scratch, *const slab = tile + at->slab, *turned = tile + at->turned;
-    const fc_box boxes[2] = {box_of(j, unit, 0), box_of(j, unit, 1)};
-    for (int64_t plane = 0; plane < 2; plane++)
-        gather(j, image, boxes + plane, tile + plane * im);
+    gather(j, image, &box, tile);
     for (int64_t r = 0; r < s->down.points; r++)
-        fc_winograd_of(plan->isa, p->dtype)->squares(tile + at->squares + (unit - j->unit) * half, tile + r * at->line, half,
+        fc_winograd_of(plan->isa, p->dtype)->squares(tile + at->squares + (index - j->first) * half, tile + r * at->line, half,
                                                      2 * s->across.points / lanes);
     for (int64_t v = 0, count; v < s->across.points / lanes; v += count, turned += count * lanes * row) {
         count = least(at->vectors_down, s->across.points / lanes - v);
@@ -194,7 +188,7 @@ static void forward_across(const job *j, int64_t b, int64_t count, char *to, int
     fc_transform(j->plan, &j->s->across, &lines, 0);
 }
 
-/* Sums over `channels` input channels from `channel` on, for all units and output channels of the task. */
+/* Sums over `channels` input channels from `channel` on, for all tiles and output channels of the task. */
 static void multiply(const job *j, int64_t channel, int64_t channels)
 {
     const fc_plan *plan = j->plan;
@@ -213,32 +207,40 @@ static void multiply(const job *j, int64_t channel, int64_t channels)
         for (int64_t o = 0, count; o < j->kernels; o += count) {
             count = least(kernels->kernels, j->kernels - o);
             run.w = w + v * run.w_vector + o * run.w_kernel;
-            for (int64_t u = 0, tiles; u < j->units; u += tiles) {
-                tiles = least(2, j->units - u);
-                run.x = j->scratch + at->pixels + v * run.x_vector + u * run.x_tile;
-                run.y = j->scratch + at->results + v * run.y_vector + u * run.y_tile + o * number;
+            for (int64_t t = 0, tiles; t < j->tiles; t += tiles) {
+                tiles = least(2, j->tiles - t);
+                run.x = j->scratch + at->pixels + v * run.x_vector + t * run.x_tile;
+                run.y = j->scratch + at->results + v * run.y_vector + t * run.y_tile + o * number;
                 kernels->multiply[tiles][count](&run);
             }
         }
     }
 }
 
-/* Vectors `b` to `b + count` of a spectrum of results, transformed across and turned over. */
-static void backward_across(const job *j, int64_t b, int64_t count, const char *from, int64_t row, int64_t step)
+/* Lines `b` to `b + count`, done across, turned over. */
+static void turn_back(const job *j, int64_t b, int64_t count)
 {
     const fc_plan *plan = j->plan;
     const int64_t lanes = plan->tile->lanes, size = element_size(&plan->problem), half = lanes * size, im = j->s->across.points * size;
-    char *const slab = j->scratch + j->at->slab;
-    const fc_lines_run lines = {from + half, -half, row, step, slab + half, -half, count * 2 * half, 2 * half, count, slab,
-                                j->operands->packed + j->packed->across};
-    fc_transform(plan, &j->s->across, &lines, 1);
+    const char *slab = j->scratch + j->at->slab;
     for (int64_t i = 0; i < 2 * count; i++)
         plan->transpose(j->scratch + (b + i / 2) * lanes * j->at->line + i % 2 * im, NULL, j->at->line, slab + i * half, count * 2 * half,
                         j->wide, lanes);
 }
 
-/* What is turned over, transformed down, to a unit's outputs of one channel. */
-static void backward_down(const job *j, int64_t unit, int64_t oc)
+/* Vectors `b` to `b + count` of a spectrum of results, transformed across and turned over. */
+static void backward_across(const job *j, int64_t b, int64_t count, const char *from, int64_t row, int64_t step)
+{
+    const int64_t half = j->plan->tile->lanes * element_size(&j->plan->problem);
+    char *const slab = j->scratch + j->at->slab;
+    const fc_lines_run lines = {from + half, -half, row, step, slab + half, -half, count * 2 * half, 2 * half, count, slab,
+                                j->operands->packed + j->packed->across};
+    fc_transform(j->plan, &j->s->across, &lines, 1);
+    turn_back(j, b, count);
+}
+
+/* What is turned over, transformed down, to a tile's outputs of one channel. */
+static void backward_down(const job *j, int64_t index, int64_t oc)
 {
     const fc_plan *plan = j->plan;
     const fc_problem *p = &plan->problem;
@@ -256,40 +258,34 @@ static void backward_down(const job *j, int64_t unit, int64_t oc)
                                     j->operands->packed};
         fc_transform(plan, &s->down, &lines, 1);
     }
-    for (int64_t plane = 0; plane < 2; plane++) {
-        const fc_box box = box_of(j, unit, plane);
-        char *to = j->operands->y.data + j->n * y[0] + channel * y[1] + box.row * y[2] + box.column * y[3];
-        for (int64_t r = 0; r < box.rows; r++, to += y[2]) {
-            char *const sums = tile + plane * im + r * at->line;
-            const int there = y[3] == size || box.columns == 1;
-            fc_fft_of(plan->isa, p->dtype)->finish(there ? to : sums, sums, box.columns, scale, bias);
-            if (!there)
-                scatter(plan, to, 0, y[3], sums, 0, 1, box.columns);
-        }
+    const fc_box box = box_of(j, index);
+    char *to = j->operands->y.data + j->n * y[0] + channel * y[1] + box.row * y[2] + box.column * y[3];
+    for (int64_t r = 0; r < box.rows; r++, to += y[2]) {
+        char *const sums = r < s->down.points ? tile + r * at->line : tile + im + (r - s->down.points) * at->line;
+        const int there = y[3] == size || box.columns == 1;
+        fc_fft_of(plan->isa, p->dtype)->finish(there ? to : sums, sums, box.columns, scale, bias);
+        if (!there)
+            scatter(plan, to, 0, y[3], sums, 0, 1, box.columns);
     }
 }
 
-/* A single unit, input channel and output channel: a few lines at a time go across, are multiplied and go back, in the slab. */
+/* A single tile, input channel and output channel: a few lines at a time go across, are multiplied and go back, in the slab. */
 static void convolve(job *j)
 {
     const fc_plan *plan = j->plan;
     const int64_t lanes = plan->tile->lanes, number = 2 * lanes * element_size(&plan->problem), blocks = j->s->down.points / lanes;
+    const int64_t turned = j->at->of_turned, half = number / 2;
     char *const slab = j->scratch + j->at->slab;
-    forward_down(j, j->unit, 0);
+    const char *w = j->operands->packed + j->packed->spectra + j->group * j->packed->of_group + j->oc * number;
+    forward_down(j, j->first, 0);
     for (int64_t b = 0, count; b < blocks; b += count) {
         count = least(j->at->vectors_across, blocks - b);
-        forward_across(j, b, count, slab, count * number, number);
-        for (int64_t i = 0; i < count; i++) {
-            const fc_spectra_run run = {
-                .x = slab + i * number, .y = slab + i * number, .x_vector = count * number, .y_vector = count * number,
-                .w = j->operands->packed + j->packed->spectra + j->group * j->packed->of_group + (b + i) * j->packed->of_vector +
-                     j->oc * number,
-                .w_vector = blocks * j->packed->of_vector, .vectors = j->s->across.points, .steps = 1};
-            fc_fft_of(plan->isa, plan->problem.dtype)->multiply[1][1](&run);
-        }
-        backward_across(j, b, count, slab, count * number, number);
+        const fc_lines_run lines = {j->scratch + j->at->turned + b * turned, half, blocks * turned, turned, slab + half, -half,
+                                    count * number, number, count, slab, j->operands->packed + j->packed->across};
+        fc_convolve(plan, &j->s->across, &lines, w + b * j->packed->of_vector, blocks * j->packed->of_vector, j->packed->of_vector);
+        turn_back(j, b, count);
     }
-    backward_down(j, j->unit, j->oc);
+    backward_down(j, j->first, j->oc);
 }
 
 static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
@@ -302,16 +298,16 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const int64_t number = 2 * lanes * size, blocks = s.down.points / lanes;
     job j = {.plan = plan, .operands = operands, .s = &s, .at = &at, .packed = &packed, .scratch = scratch};
     j.wide = ceil_div(least(s.wide, p->ow), lanes) * lanes;
-    const int64_t unit_block = task % s.unit_blocks, oc_block = task / s.unit_blocks % s.oc_blocks;
-    task /= s.unit_blocks * s.oc_blocks;
+    const int64_t tile_block = task % s.tile_blocks, oc_block = task / s.tile_blocks % s.oc_blocks;
+    task /= s.tile_blocks * s.oc_blocks;
     j.group = task % p->groups;
     j.n = task / p->groups;
-    j.unit = part(unit_block, s.unit_blocks, s.units);
-    j.units = part(unit_block + 1, s.unit_blocks, s.units) - j.unit;
+    j.first = part(tile_block, s.tile_blocks, s.tiles);
+    j.tiles = part(tile_block + 1, s.tile_blocks, s.tiles) - j.first;
     j.oc = part(oc_block, s.oc_blocks, ocg);
     j.kernels = part(oc_block + 1, s.oc_blocks, ocg) - j.oc;
     char *const squares = (char *)scratch + at.squares;
-    memset(squares, 0, (size_t)(j.units * lanes * size));
+    memset(squares, 0, (size_t)(j.tiles * lanes * size));
     j.ahead = j.end = operands->packed + packed.spectra + j.group * packed.of_group;
     if (packed.of_group <= AHEAD_BYTES)
         j.end += packed.of_group;
@@ -319,8 +315,8 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
         convolve(&j);
     for (int64_t b = 0; b < s.ic_blocks && !at.alone; b++) {
         const int64_t channel = part(b, s.ic_blocks, igc), channels = part(b + 1, s.ic_blocks, igc) - channel;
-        for (int64_t i = 0; i < j.units * channels; i++) {
-            forward_down(&j, j.unit + i / channels, channel + i % channels);
+        for (int64_t i = 0; i < j.tiles * channels; i++) {
+            forward_down(&j, j.first + i / channels, channel + i % channels);
             for (int64_t v = 0, count; v < blocks; v += count) {
                 count = least(at.vectors_across, blocks - v);
                 forward_across(&j, v, count, (char *)scratch + at.pixels + v * at.of_pixels + i * number, blocks * at.of_pixels,
@@ -329,24 +325,20 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
         }
         multiply(&j, channel, channels);
     }
-    for (int64_t u = 0; u < j.units; u++) {
+    for (int64_t t = 0; t < j.tiles; t++) {
         for (int64_t o = 0; o < j.kernels && !at.alone; o++) {
-            const char *from = (const char *)scratch + at.results + (u * j.kernels + o) * number;
+            const char *from = (const char *)scratch + at.results + (t * j.kernels + o) * number;
             for (int64_t v = 0, count; v < blocks; v += count) {
                 count = least(at.vectors_across, blocks - v);
                 backward_across(&j, v, count, from + v * at.of_results, blocks * at.of_results, at.of_results);
             }
-            backward_down(&j, j.unit + u, j.oc + o);
+            backward_down(&j, j.first + t, j.oc + o);
         }
         double sum = 0;
         for (int64_t i = 0; i < lanes; i++)
-            sum += fc_read(squares + (u * lanes + i) * size, p->dtype);
-        for (int64_t plane = 0; plane < 2; plane++) {
-            const fc_box box = box_of(&j, j.unit + u, plane);
-            if (box.rows)
-                fc_mend(plan, operands, &box, sum, operands->packed + packed.limits + (j.group * ocg + j.oc) * size,
-                        (char *)scratch + at.box);
-        }
+            sum += fc_read(squares + (t * lanes + i) * size, p->dtype);
+        const fc_box box = box_of(&j, j.first + t);
+        fc_mend(plan, operands, &box, sum, operands->packed + packed.limits + (j.group * ocg + j.oc) * size, (char *)scratch + at.box);
     }
 }
 
@@ -359,9 +351,10 @@ static fc_error error(const fc_plan *plan)
     const fc_problem *p = &plan->problem;
     const fc_spectrum s = spectrum_of(plan);
     const double rows = (double)(least(s.tall, p->oh) + p->kh - 1), columns = (double)(least(s.wide, p->ow) + p->kw - 1);
-    const double transform = fc_axis_error(&s.down) + fc_axis_error(&s.across), products = (double)(2 * (p->ic / p->groups) + s.ic_blocks);
-    const double constant = sqrt(2 * rows * columns) * (3 * transform + 1.5 * products) + 3;
-    return (fc_error){constant, most(least(2 * s.tall, p->oh) - 1, 1), most(least(2 * s.wide, p->ow) - 1, 1)};
+    const double transform = fc_axis_error(&s.down, p->dtype) + fc_axis_error(&s.across, p->dtype);
+    const double products = (double)(2 * (p->ic / p->groups) + s.ic_blocks);
+    const double constant = sqrt(rows * columns) * (3 * transform + 1.5 * products) + 3;
+    return (fc_error){constant, most(least(s.tall, p->oh) - 1, 1), most(least(s.wide, p->ow) - 1, 1)};
 }
 
 const fc_algorithm fc_algorithm_fft = {

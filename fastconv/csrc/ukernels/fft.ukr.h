@@ -17,10 +17,10 @@ static const FC_ELEMENT FC_PASTE2(FC_NAME, numbers)[] = {
 #define ROOT_HALF V(SPLAT)(FC_PASTE2(FC_NAME, numbers) + 2)
 #define MINUS_ROOT_HALF V(SPLAT)(FC_PASTE2(FC_NAME, numbers) + 3)
 
-/* (re, im) times the twiddle at t. */
-FC_INLINE void FC_PASTE2(FC_NAME, turn)(V(VEC) *re, V(VEC) *im, const FC_ELEMENT *t)
+/* (re, im) times (cosine, sine). */
+FC_INLINE void FC_PASTE2(FC_NAME, turn)(V(VEC) *re, V(VEC) *im, const V(VEC) cosine, const V(VEC) sine)
 {
-    const V(VEC) cosine = V(SPLAT)(t), sine = V(SPLAT)(t + 1), r = *re;
+    const V(VEC) r = *re;
     *re = V(FMA)(cosine, r, -(sine * *im));
     *im = V(FMA)(cosine, *im, sine * r);
 }
@@ -95,6 +95,18 @@ FC_INLINE void FC_PASTE2(FC_NAME, eight)(V(VEC) *re, V(VEC) *im)
     }
 }
 
+FC_INLINE void FC_PASTE2(FC_NAME, any)(const int radix, V(VEC) *re, V(VEC) *im)
+{
+    if (radix == 2)
+        FC_PASTE2(FC_NAME, two)(re, im, 0, 1);
+    else if (radix == 3)
+        FC_PASTE2(FC_NAME, three)(re, im);
+    else if (radix == 4)
+        FC_PASTE2(FC_NAME, four)(re, im, 0, 1);
+    else
+        FC_PASTE2(FC_NAME, eight)(re, im);
+}
+
 /* One butterfly; `turned`: 0 without twiddles, 1 with them after it, -1 before it. */
 FC_INLINE void FC_PASTE2(FC_NAME, butterfly)(const int radix, const int turned, const char *from, int64_t from_im, int64_t from_step,
                                              char *to, int64_t to_im, int64_t to_step, const FC_ELEMENT *twiddles)
@@ -105,20 +117,13 @@ FC_INLINE void FC_PASTE2(FC_NAME, butterfly)(const int radix, const int turned, 
         re[k] = V(LOAD)((const FC_ELEMENT *)(from + k * from_step));
         im[k] = V(LOAD)((const FC_ELEMENT *)(from + k * from_step + from_im));
         if (turned < 0 && k)
-            FC_PASTE2(FC_NAME, turn)(re + k, im + k, twiddles + 2 * k - 2);
+            FC_PASTE2(FC_NAME, turn)(re + k, im + k, V(SPLAT)(twiddles + 2 * k - 2), V(SPLAT)(twiddles + 2 * k - 1));
     }
-    if (radix == 2)
-        FC_PASTE2(FC_NAME, two)(re, im, 0, 1);
-    else if (radix == 3)
-        FC_PASTE2(FC_NAME, three)(re, im);
-    else if (radix == 4)
-        FC_PASTE2(FC_NAME, four)(re, im, 0, 1);
-    else
-        FC_PASTE2(FC_NAME, eight)(re, im);
+    FC_PASTE2(FC_NAME, any)(radix, re, im);
     FC_UNROLL
     for (int k = 0; k < radix; k++) {
         if (turned > 0 && k)
-            FC_PASTE2(FC_NAME, turn)(re + k, im + k, twiddles + 2 * k - 2);
+            FC_PASTE2(FC_NAME, turn)(re + k, im + k, V(SPLAT)(twiddles + 2 * k - 2), V(SPLAT)(twiddles + 2 * k - 1));
         V(STORE)((FC_ELEMENT *)(to + k * to_step), re[k]);
         V(STORE)((FC_ELEMENT *)(to + k * to_step + to_im), im[k]);
     }
@@ -128,8 +133,8 @@ FC_INLINE void FC_PASTE2(FC_NAME, butterfly)(const int radix, const int turned, 
     static void FC_PASTE3(FC_NAME, NAME, RADIX)(const fc_fft_run *run)                                                 \
     {                                                                                                                  \
         const FC_ELEMENT *twiddles = run->twiddles;                                                                    \
-        for (int64_t k = 0; k < run->span; k++, twiddles += 2 * (RADIX - 1))                                           \
-            for (int64_t b = 0; b < run->blocks; b++) {                                                                \
+        for (int64_t b = 0; b < run->blocks; b++, twiddles += 2 * (RADIX - 1))                                         \
+            for (int64_t k = 0; k < run->span; k++) {                                                                  \
                 const char *from = run->from + (b * RADIX * run->span + k) * run->from_row;                            \
                 char *to = run->to + (b * RADIX * run->span + k) * run->to_row;                                        \
                 FC_ROLLED                                                                                              \
@@ -138,12 +143,59 @@ FC_INLINE void FC_PASTE2(FC_NAME, butterfly)(const int radix, const int turned, 
                                                   run->to_im, run->span * run->to_row, twiddles);                      \
             }                                                                                                          \
     }
+
+/* From one butterfly to the next without leaving the registers. */
+FC_INLINE void FC_PASTE2(FC_NAME, around)(const int radix, const fc_fft_run *run, const char *from, char *to, const char *w,
+                                          const FC_ELEMENT *twiddles)
+{
+    V(VEC) re[8], im[8];
+    FC_UNROLL
+    for (int k = 0; k < radix; k++) {
+        re[k] = V(LOAD)((const FC_ELEMENT *)(from + k * run->from_row));
+        im[k] = V(LOAD)((const FC_ELEMENT *)(from + k * run->from_row + run->from_im));
+        if (k)
+            FC_PASTE2(FC_NAME, turn)(re + k, im + k, V(SPLAT)(twiddles + 2 * k - 2), V(SPLAT)(twiddles + 2 * k - 1));
+    }
+    FC_PASTE2(FC_NAME, any)(radix, re, im);
+    FC_UNROLL
+    for (int k = 0; k < radix; k++) {
+        const FC_ELEMENT *of = (const FC_ELEMENT *)(w + k * run->w_row);
+        FC_PASTE2(FC_NAME, turn)(re + k, im + k, V(LOAD)(of), V(LOAD)(of + V(LANES)));
+    }
+    FC_PASTE2(FC_NAME, any)(radix, im, re);
+    FC_UNROLL
+    for (int k = 0; k < radix; k++) {
+        if (k)
+            FC_PASTE2(FC_NAME, turn)(im + k, re + k, V(SPLAT)(twiddles + 2 * k - 2), V(SPLAT)(twiddles + 2 * k - 1));
+        V(STORE)((FC_ELEMENT *)(to + k * run->to_row), re[k]);
+        V(STORE)((FC_ELEMENT *)(to + k * run->to_row + run->to_im), im[k]);
+    }
+}
+
+#define FC_PASS_AROUND(RADIX)                                                                                          \
+    static void FC_PASTE3(FC_NAME, around, RADIX)(const fc_fft_run *run)                                               \
+    {                                                                                                                  \
+        const FC_ELEMENT *twiddles = run->twiddles;                                                                    \
+        for (int64_t b = 0; b < run->blocks * RADIX; b += RADIX, twiddles += 2 * (RADIX - 1)) {                        \
+            const char *from = run->from + b * run->from_row, *w = (const char *)run->w + b * run->w_row;              \
+            char *to = run->to + b * run->to_row;                                                                      \
+            FC_ROLLED                                                                                                  \
+            for (int64_t v = 0; v < run->vectors; v++) {                                                               \
+                FC_PASTE2(FC_NAME, around)(RADIX, run, from, to, w, twiddles);                                         \
+                from += run->from_vector;                                                                              \
+                to += run->to_vector;                                                                                  \
+                w += run->w_vector;                                                                                    \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
 #define FC_RADIX(RADIX)                                                                                                \
     FC_PASS(RADIX, plain, 0)                                                                                           \
     FC_PASS(RADIX, after, 1)                                                                                           \
-    FC_PASS(RADIX, before, -1)
+    FC_PASS(RADIX, before, -1)                                                                                         \
+    FC_PASS_AROUND(RADIX)
 #define FC_LIST(RADIX)                                                                                                 \
-    [RADIX] = {FC_PASTE3(FC_NAME, plain, RADIX), FC_PASTE3(FC_NAME, after, RADIX), FC_PASTE3(FC_NAME, before, RADIX)}
+    [RADIX] = {FC_PASTE3(FC_NAME, plain, RADIX), FC_PASTE3(FC_NAME, after, RADIX), FC_PASTE3(FC_NAME, before, RADIX),     \
+               FC_PASTE3(FC_NAME, around, RADIX)}
 
 FC_RADIX(2)
 FC_RADIX(3)
@@ -250,6 +302,7 @@ static const fc_fft FC_NAME = {
 #undef FC_SPECTRA
 #undef FC_LIST
 #undef FC_RADIX
+#undef FC_PASS_AROUND
 #undef FC_PASS
 #undef MINUS_ROOT_HALF
 #undef ROOT_HALF
