@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from ._api import _plan, conv2d
 from ._problem import Problem, check_array
 from .backends._selection import selection
 from .backends.reference import pixels_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Array = np.ndarray[Any, Any]
 
@@ -53,9 +57,11 @@ def conv2d_error_bound(
     :math:`\gamma_K (\sum_c \max |x_c| \sum |w_c| + |b|)`, each channel's maximum taken over the output's window and a
     few pixels more on each side. :math:`K` is proved, not measured: 116 (C + 25) + 1258 for F(4×4, 3×3) and F(2×2,
     5×5), 12 (C + 25) + 128 for F(2×2, 3×3), with C input channels a group; at a stride of 2, 42 (C + 25) + 475 for
-    4×4 outputs and 12 (C + 25) + 128 at most for 2×2. For ``"fft"`` it grows like the root of a tile's pixels, and the
-    few pixels are two tiles. Half an ulp for a narrower result, and underflow, are added. Errors of random data are far
-    smaller, since most roundings cancel.
+    4×4 outputs and 12 (C + 25) + 128 at most for 2×2. That of ``"fft"`` goes by Euclidean norms:
+    :math:`u (\sum_c \|x_c\| (K \|w_c\| + G \max |\hat w_c|) + 3 |b|)` to first order in u, :math:`\|x_c\|` of all
+    pixels that may share a tile with the output, and :math:`\hat w_c` the kernel's frequencies, of at most
+    :math:`\sum |w_c|`; G is 20 to 60, K twice that and 3 C more. Half an ulp for a narrower result, and underflow, are
+    added. Errors of random data are far smaller, since most roundings cancel.
 
     The cost is that of a few float64 convolutions.
 
@@ -78,34 +84,47 @@ def conv2d_error_bound(
         return np.zeros(problem.out_shape)
     _, plan = _plan(selection(backend)[0], problem, None)  # of any backend, whatever arrays it takes
     terms = (problem.ic // problem.groups) * problem.kh * problem.kw + 1
-    constant, reach = plan.error() if hasattr(plan, "error") else (terms, (0, 0))
+    stated = plan.error() if hasattr(plan, "error") else (terms, (0, 0))
     with np.errstate(invalid="ignore", over="ignore"):
-        return _bound(problem, x, weight, bias, constant, reach)
+        return _bound(problem, x, weight, bias, *stated)
 
 
-def _bound(p: Problem, x: Array, weight: Array, bias: Array | None, constant: float, reach: tuple[int, int]) -> Array:
-    images, kernels = np.abs(_wide(p.nchw(x))), np.abs(_wide(p.oihw(weight)))
+def _bound(
+    p: Problem, x: Array, weight: Array, bias: Array | None, constant: float, reach: tuple[int, int], gain: float = 0
+) -> Array:
+    images, kernels = np.abs(_wide(p.nchw(x))), _wide(p.oihw(weight))
     options: dict[str, Any] = {"groups": p.groups, "algorithm": "direct", "backend": "cpu"}
     biases = None if bias is None else np.abs(_wide(bias))
-    if reach == (0, 0):
-        size = conv2d(
-            images, kernels, biases, (p.sh, p.sw), ((p.pt, p.pb), (p.pl, p.pr)), (p.dh, p.dw),
-            padding_mode=p.padding_mode, fill_value=abs(p.fill_value), **options,
-        )  # fmt: skip
-    else:
-        size = conv2d(_around(p, images, reach), kernels.sum((2, 3), keepdims=True), biases, **options)
-
     parts = 3 if p.compute.kind == "c" else 1  # each part of a complex product is a sum of twice the terms
     terms = (p.ic // p.groups) * p.kh * p.kw + 1
     info, narrow = np.finfo(p.compute), _rounding(p.dtype)
-    k = parts * constant * float(info.eps) / 2
-    gamma = (k / (1 - k) if k < 1 else np.inf) + terms * 2.0**-53  # and what this bound is rounded by
-    bound = gamma * size + parts * terms * float(info.smallest_subnormal)
-    if reach != (0, 0):  # what underflows in a transform counts for some thousand roundings
-        channels = kernels.sum((1, 2, 3)) + (p.ic // p.groups) * max(images.max(initial=0), abs(p.fill_value))
-        bound += parts * 2**15 * float(info.smallest_subnormal) * channels[:, None, None]
+    u = parts * float(info.eps) / 2
+
+    def direct() -> Array:
+        return conv2d(
+            images, np.abs(kernels), biases, (p.sh, p.sw), ((p.pt, p.pb), (p.pl, p.pr)), (p.dh, p.dw),
+            padding_mode=p.padding_mode, fill_value=abs(p.fill_value), **options,
+        )  # fmt: skip
+
+    if gain:
+        weights = constant * _norms(np.abs(kernels), (p.kh, p.kw)) + gain * _gains(kernels)
+        size = u * conv2d(_around(p, images, reach, _norms), weights, None if biases is None else 3 * biases, **options)
+        k = (constant + gain) * u
+        bound = size / (1 - k) if k < 1 else np.full_like(size, np.inf)
+        bound *= 1 + (terms + 100) * 2.0**-53  # and what this bound is rounded by
+    else:
+        sums = np.abs(kernels).sum((2, 3), keepdims=True)
+        size = direct() if reach == (0, 0) else conv2d(_around(p, images, reach, _largest), sums, biases, **options)
+        k = constant * u
+        bound = ((k / (1 - k) if k < 1 else np.inf) + terms * 2.0**-53) * size
     if narrow[0] > float(info.eps) / 2:
-        bound += parts * (narrow[0] * (1 + gamma) * size + narrow[1])
+        if gain:
+            size = direct()
+        bound += parts * (narrow[0] * (size + bound) + narrow[1])
+    bound += parts * terms * float(info.smallest_subnormal)
+    if gain or reach != (0, 0):  # what underflows in a transform counts for some thousand roundings
+        channels = np.abs(kernels).sum((1, 2, 3)) + (p.ic // p.groups) * max(images.max(initial=0), abs(p.fill_value))
+        bound += parts * 2**15 * float(info.smallest_subnormal) * channels[:, None, None]
     out = np.empty(p.out_shape)
     p.nchw(out)[...] = bound
     return out
@@ -115,17 +134,51 @@ def _wide(array: Array) -> Array:
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
-def _around(p: Problem, images: Array, reach: tuple[int, int]) -> Array:
-    """The largest pixel in and around each output's window, for every channel."""
+def _around(p: Problem, images: Array, reach: tuple[int, int], of: Callable[[Array, tuple[int, int]], Array]) -> Array:
+    """What `of` makes of the pixels in and around each output's window, for every channel."""
     rows = np.arange(-p.pt - reach[0], (p.oh - 1) * p.sh + (p.kh - 1) * p.dh + 1 - p.pt + reach[0])
     columns = np.arange(-p.pl - reach[1], (p.ow - 1) * p.sw + (p.kw - 1) * p.dw + 1 - p.pl + reach[1])
     pixels = pixels_at(images, rows, columns, p.padding_mode, abs(p.fill_value))
-    for axis, (size, step) in enumerate(
-        [((p.kh - 1) * p.dh + 1 + 2 * reach[0], p.sh), ((p.kw - 1) * p.dw + 1 + 2 * reach[1], p.sw)], start=2
-    ):
-        windows = np.lib.stride_tricks.sliding_window_view(pixels, size, axis)
-        pixels = windows[(slice(None),) * axis + (slice(None, None, step),)].max(-1)
-    return np.ascontiguousarray(pixels)
+    found = of(pixels, ((p.kh - 1) * p.dh + 1 + 2 * reach[0], (p.kw - 1) * p.dw + 1 + 2 * reach[1]))
+    return np.ascontiguousarray(found[..., :: p.sh, :: p.sw])
+
+
+def _windows(pixels: Array, size: int, axis: int, ufunc: np.ufunc) -> Array:
+    """Reduce `size` pixels from each on: in parts of 1, 2, 4, ... of them, so that no sum is a difference."""
+    pixels = np.moveaxis(pixels, axis, 0)
+    count, at, found = len(pixels) - size + 1, 0, []
+    for bit in range(size.bit_length()):
+        if size >> bit & 1:
+            found.append(pixels[at : at + count])
+            at += 1 << bit
+        pixels = ufunc(pixels[: -1 << bit], pixels[1 << bit :])
+    return np.moveaxis(functools.reduce(ufunc, found), 0, axis)
+
+
+def _largest(pixels: Array, sizes: tuple[int, int]) -> Array:
+    return _windows(_windows(pixels, sizes[0], 2, np.maximum), sizes[1], 3, np.maximum)
+
+
+def _norms(pixels: Array, sizes: tuple[int, int]) -> Array:
+    """Roots of sums of squares, in a scale in which squares neither overflow nor, if they count, underflow."""
+    scale = 2.0 ** (np.frexp(pixels.max(initial=0, where=np.isfinite(pixels)))[1] - 1)
+    squares = _windows(_windows((pixels / scale) ** 2, sizes[0], 2, np.add), sizes[1], 3, np.add)
+    norms: Array = (np.sqrt(squares) + np.sqrt(sizes[0] * sizes[1]) * 2.0**-530) * scale
+    return norms
+
+
+def _gains(kernels: Array) -> Array:
+    """The largest absolute value of each kernel's frequencies: of four times as many as taps, and between them.
+
+    In an axis of n taps they are a trigonometric polynomial of degree n / 2, at most 1 / cos(pi / 8) of its largest value
+    at 4 n points (H. Ehlich and K. Zeller, Schwankung von Polynomen zwischen Gitterpunkten, 1964).
+    """
+    sums = np.abs(kernels).sum((2, 3), keepdims=True)
+    sizes = [4 * n if n > 1 else 1 for n in kernels.shape[2:]]
+    between = np.cos(np.pi / 8) ** -sum(size > 1 for size in sizes) * (1 + 2.0**-40)
+    found = [between * np.abs(np.fft.fft2(of, sizes)).max((1, 2), keepdims=True) for of in kernels]
+    gains: Array = np.minimum(np.stack(found), sums)
+    return gains
 
 
 def _rounding(dtype: np.dtype[Any]) -> tuple[float, float]:

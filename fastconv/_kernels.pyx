@@ -117,6 +117,7 @@ cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_error:
         double constant
         int64_t reach_h, reach_w
+        double gain
 
     ctypedef struct fc_algorithm:
         const char *name
@@ -438,9 +439,9 @@ cdef class Plan:
         return self.algorithm, self.isa, self.plan.problem.dtype, self.plan.packing
 
     def error(self):
-        """Return the constant of the error bound, and the rows and columns that it reaches beyond a window."""
+        """Return the constant of the error bound, the rows and columns it reaches beyond a window, and its gain."""
         cdef fc_error error = fc_error_of(&self.plan)
-        return error.constant, (error.reach_h, error.reach_w)
+        return error.constant, (error.reach_h, error.reach_w), error.gain
 
     def verdicts(self):
         """Return for each algorithm its name, why it can't compute the problem (or None), and its estimated cost."""

@@ -49,7 +49,7 @@ def test_random_problems_stay_inside_the_bound(isa_backend, request):
         bound += conv2d_error_bound(*wide, **options, algorithm="direct")
         assert (abs(y - exact) <= bound).all(), seed
         # The bound is proved for the worst of all data; errors of these are far below, and a wrong tile is not.
-        assert (abs(y - exact) <= bound / 500 + 4 * np.finfo(y.dtype).eps).all(), seed
+        assert (abs(y - exact) <= bound / 20 + 4 * np.finfo(y.dtype).eps).all(), seed
 
 
 @pytest.mark.parametrize("kernel", [(6, 5), (24, 70), (100, 90), (192, 192)])
@@ -122,7 +122,7 @@ def test_what_is_mended_is_direct_to_its_bits_and_its_neighbours_are_not_touched
     near = np.isnan(exact)
     touched = y != clean
     assert (y[touched] == exact[touched])[~near[touched]].all()
-    assert touched.sum() < 3 * 256 * 256  # two tiles at the most
+    assert touched.sum() < 512 * 256  # a tile at the most
     assert not touched[[0, 2]].any()
     assert (clean != direct).any()
 

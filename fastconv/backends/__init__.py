@@ -47,7 +47,7 @@ class BackendPlan(Protocol):
     returns the same problem's plan for weights that stay the same, called as ``plan(x, out, num_threads)``. `shared` is
     a dict of the user's plan, where what is made of the weights is kept for other images. And ``error()``, for FFT and
     the like: the constant K of `conv2d_error_bound`, and how many pixels beside an output's window (rows, columns) its
-    error depends on.
+    error depends on; and, for a bound by norms, the gain.
     """
 
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any, num_threads: int) -> Any:

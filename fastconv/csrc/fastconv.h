@@ -90,10 +90,13 @@ typedef struct {
 
 /* How far a result may be from the exact one: |y - exact| <= constant * u * (sum over c of max|x_c| * sum|w_c|, + |bias|), u the
  * unit roundoff, with each channel's maximum over the pixels of the output's window and `reach` more on each side of it.
- * Where the reach is 0, each pixel counts for itself: sum|x||w|. Underflow apart. */
+ * Where the reach is 0, each pixel counts for itself: sum|x||w|. Where `gain` is not 0 it is u * (sum over c of
+ * ||x_c|| * (constant * ||w_c|| + gain * max|W_c|), + 3 * |bias|), with roots of sums of squares over the same pixels, and over the
+ * weights, and W_c(s, t) = sum of w_c(j, k) exp(i (j s + k t)). Underflow apart. */
 typedef struct {
     double constant;
     int64_t reach_h, reach_w;
+    double gain;
 } fc_error;
 
 /* One row of the algorithm table (algorithms/table.h). */

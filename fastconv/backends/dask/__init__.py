@@ -9,6 +9,7 @@ pure function of its inputs, with a name made of them: one that was lost with it
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -98,17 +99,24 @@ class DaskPlan:
         meta = np.empty_like(inner.like, dtype=p.dtype, shape=(0,) * len(chunks))
         return da.Array(dsk, name, chunks, meta=meta)
 
-    def error(self) -> tuple[float, tuple[int, int]]:
-        """Return the largest that the inner backend's algorithms state, for tiles may be computed by different ones."""
+    def error(self) -> tuple[float, tuple[int, int], float]:
+        """Return the largest that the inner backend's algorithms state, for tiles may be computed by different ones.
+
+        Where one of them goes by norms, so do all: a largest pixel is at most a norm, and a sum of absolute weights is
+        at most the root of their number times theirs.
+        """
         p = self.problem
         _, inner = choose(_inner_names()[0], p)
         names = inner.algorithms if p.algorithm == "auto" else (p.algorithm,)
         variants = [p._replace(algorithm=name) for name in names]
         plans = [inner.plan(variant) for variant in variants if inner.reject(variant) is None]
         chain = (float(p.ic // p.groups * p.kh * p.kw + 1), (0, 0))
-        stated = [plan.error() if hasattr(plan, "error") else chain for plan in plans]
-        rows, columns = (max(reach[axis] for _, reach in stated) for axis in (0, 1))
-        return max(constant for constant, _ in stated), (rows, columns)
+        stated = [(*(plan.error() if hasattr(plan, "error") else chain), 0.0)[:3] for plan in plans]
+        rows, columns = (max(reach[axis] for _, reach, _ in stated) for axis in (0, 1))
+        gain = max(gain for *_, gain in stated)
+        taps = math.sqrt(p.kh * p.kw)
+        constants = [constant * (taps if gain and not own else 1) for constant, _, own in stated]
+        return max(constants), (rows, columns), gain
 
     def explain(self, num_threads: int, x: Any = None, weight: Any = None, bias: Any = None) -> dict[str, Any]:
         """Return what a call would do: tiles, what they read, and who computes them. Nothing is computed."""

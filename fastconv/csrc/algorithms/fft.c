@@ -21,8 +21,6 @@
 #include "algorithms/common.h"
 #include "spectra.h"
 
-#include <math.h>
-
 enum {
     SLAB_BYTES = 16 << 10, /* of lines that are transformed at a time */
     AHEAD_BYTES = 1 << 18, /* of kernels' spectra that are called in while pixels are transformed, */
@@ -343,18 +341,16 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
 }
 
 /* Transforms keep sums of squares, but for their number of points: with ||.|| the root of such a sum, errors of the spectra of x and
- * w, and of their products, come to at most their relative size times the sum over c of ||x_c|| ||w_c|| at any output; those of the
- * way back to as much of the result's norm, which is at most that of ||x_c|| sum|w_c| (Parseval, Cauchy, Young). ||x_c|| is at most
- * the largest pixel times the root of the number of pixels. At the end there are two roundings, of 1 / points and of the result. */
+ * w, and of their products, come to at most their relative size times the sum over c of ||x_c|| ||w_c|| at any output (Parseval,
+ * Cauchy); those of the way back to as much of the norm of all the tile's sums, which is at most that of ||x_c|| max|W_c|. At the end
+ * there are two roundings, of 1 / points and of the result. */
 static fc_error error(const fc_plan *plan)
 {
     const fc_problem *p = &plan->problem;
     const fc_spectrum s = spectrum_of(plan);
-    const double rows = (double)(least(s.tall, p->oh) + p->kh - 1), columns = (double)(least(s.wide, p->ow) + p->kw - 1);
     const double transform = fc_axis_error(&s.down, p->dtype) + fc_axis_error(&s.across, p->dtype);
     const double products = (double)(2 * (p->ic / p->groups) + s.ic_blocks);
-    const double constant = sqrt(rows * columns) * (3 * transform + 1.5 * products) + 3;
-    return (fc_error){constant, most(least(s.tall, p->oh) - 1, 1), most(least(s.wide, p->ow) - 1, 1)};
+    return (fc_error){2 * transform + 1.5 * products + 3, least(s.tall, p->oh) - 1, least(s.wide, p->ow) - 1, transform};
 }
 
 const fc_algorithm fc_algorithm_fft = {

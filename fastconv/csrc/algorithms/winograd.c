@@ -384,7 +384,7 @@ static fc_error error(const fc_plan *plan)
     const fc_problem *p = &plan->problem;
     const double channels = (double)(p->ic / p->groups);
     return (fc_error){(one < other ? one : other) * (channels + 25) + apart[c.down] * apart[c.across] * 8, (c.tall - 1) * p->sh * p->dh,
-                      (c.wide - 1) * p->sw * p->dw};
+                      (c.wide - 1) * p->sw * p->dw, 0};
 }
 
 const fc_algorithm fc_algorithm_winograd = {
