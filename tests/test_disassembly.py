@@ -82,7 +82,9 @@ def kernels(family, isa, kind):
         made = {f"{stem}_plain_{radix}": (count, count > 0) for radix, count in inside.items()}
         for turned in ("after", "before"):
             made |= {f"{stem}_{turned}_{radix}": (count + 2 * (radix - 1), True) for radix, count in inside.items()}
-        made |= {f"{stem}_around_{radix}": (2 * count + 4 * (radix - 1) + 2 * radix, True) for radix, count in inside.items()}
+        made |= {
+            f"{stem}_around_{radix}": (2 * count + 4 * (radix - 1) + 2 * radix, True) for radix, count in inside.items()
+        }
         shapes = [(tiles, kernels) for tiles in (1, 2) for kernels in range(1, 5 if many else 3)]
         return made | {f"{stem}_{t}_{k}": (4 * t * k, True) for t, k in shapes} | {f"{stem}_finish": (1, False)}
     if family == "peak":

@@ -117,6 +117,92 @@ def test_holds_for_random_calls(request):
             assert (bound[np.isfinite(bound)] >= 0).all()
 
 
+def waves(rng, shape):
+    """One frequency of a tile, as Fourier transforms know them, or some of Winograd's signs."""
+    rows, columns = np.arange(shape[-2])[:, None], np.arange(shape[-1])
+    if rng.random() < 0.3:
+        signs = [np.resize(np.roll(SIGNS[rng.integers(len(SIGNS))], rng.integers(4)), size) for size in shape[-2:]]
+        return np.broadcast_to(np.outer(*signs), shape) * rng.uniform(0.5, 1)
+    steps = [rng.integers(0, 49) / rng.choice([16, 32, 48, 64, 96]) * np.pi for _ in range(2)]
+    return np.broadcast_to(np.cos(steps[0] * rows + steps[1] * columns + rng.uniform(0, 6)), shape)
+
+
+def spots(rng, shape):
+    """Zeros but for one or a few."""
+    found = np.zeros(shape)
+    for _ in range(rng.integers(1, 4)):
+        found[tuple(map(rng.integers, shape))] = rng.standard_normal() * 10.0 ** rng.integers(-6, 7)
+    return found
+
+
+FILLINGS = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "positive": lambda rng, shape: rng.random(shape),
+    "constant": lambda rng, shape: np.full(shape, rng.standard_normal()),
+    "integers": lambda rng, shape: rng.integers(-8, 9, shape).astype("f8"),
+    "the same in all channels": lambda rng, shape: np.broadcast_to(rng.standard_normal(shape[-2:]), shape),
+    "almost constant": lambda rng, shape: 1 + 2.0**-12 * rng.standard_normal(shape),
+    "all magnitudes": lambda rng, shape: rng.standard_normal(shape) * 10.0 ** rng.uniform(-12, 12, shape),
+    "a step": lambda rng, shape: rng.standard_normal(shape) * np.where(np.arange(shape[-1]) < shape[-1] // 2, 1, 1e6),
+    "rounded to few bits": lambda rng, shape: (
+        np.sign(rng.standard_normal(shape)) * (1 + 2.0**-23 * rng.integers(0, 2, shape))
+    ),
+    "waves": waves,
+    "spots": spots,
+}
+KERNELS = {
+    "direct": [1, 2, 3, 5, 9],
+    "winograd": [(3, 3), (5, 5), (3, 1), (1, 3), (5, 1), (1, 5)],
+    "fft": [5, 7, 9, 13, 21],
+}
+KERNELS["auto"] = [3, 5, 9, 15]
+CHANNELS = {"direct": [1, 3, 40], "winograd": [16, 20, 40], "fft": [1, 1, 2, 7], "auto": [1, 4, 16, 40]}
+
+
+def exact_sums(x, weight, bias, padding):
+    """In extended precision, a tap at a time."""
+    x = np.pad(x.astype("g"), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    kh, kw = weight.shape[2:]
+    windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), (2, 3))
+    return (
+        np.stack([(windows[0] * of[:, None, None]).sum((0, 3, 4)) for of in weight.astype("g")])[None]
+        + bias[:, None, None]
+    )
+
+
+@pytest.mark.parametrize("algorithm", KERNELS)
+def test_holds_for_random_problems_of_every_filling(algorithm, request):
+    """A fifth of them in float64, against extended precision; `--problems` says how many, 1 for each 100."""
+    first = request.config.getoption("--first-problem")
+    for seed in range(first, first + request.config.getoption("--problems") // 100):
+        rng = np.random.default_rng([seed, list(KERNELS).index(algorithm)])
+        dtype = "f8" if rng.random() < 0.2 else "f4"
+        kernel = KERNELS[algorithm][rng.integers(len(KERNELS[algorithm]))]
+        kh, kw = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+        channels, filters = (
+            int(rng.choice(CHANNELS[algorithm])),
+            int(rng.choice([16, 18] if algorithm == "winograd" else [1, 3, 18])),
+        )
+        most = 8 if dtype == "f8" else 30
+        fillings = [str(rng.choice(list(FILLINGS))) for _ in range(2)]
+        scales = [10.0 ** rng.integers(-6, 7) if rng.random() < 0.2 else 1 for _ in range(2)]
+        shapes = (1, channels, kh + rng.integers(0, most), kw + rng.integers(0, most)), (filters, channels, kh, kw)
+        x, weight = (
+            (FILLINGS[name](rng, shape) * scale).astype(dtype)
+            for name, shape, scale in zip(fillings, shapes, scales, strict=True)
+        )
+        bias, padding = (rng.standard_normal(filters) * scales[0]).astype(dtype), int(rng.integers(0, 3))
+        if dtype == "f4":
+            worst = excess(x, weight, bias, padding=padding, algorithm=algorithm)
+        else:
+            bound = conv2d_error_bound(x, weight, bias, padding=padding, algorithm=algorithm)
+            error = abs(
+                conv2d(x, weight, bias, padding=padding, algorithm=algorithm) - exact_sums(x, weight, bias, padding)
+            )
+            worst = float((error / (bound * (1 + 2.0**-9))).max())  # the sums err too, in the 64th bit
+        assert worst <= 1, (seed, fillings, worst)
+
+
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "bfloat16"])
 @pytest.mark.parametrize("algorithm", ["auto", "direct"])
 def test_holds_for_every_dtype(dtype, algorithm):
