@@ -1,8 +1,11 @@
 """The dask backend: a convolution as a graph of tiles, built without computing anything.
 
-Each tile of the result is a task, which runs one backend, fixed when the graph is built, on one thread. What a tile
-reads of its neighbours is cut out by tasks of their own, so that only that travels between workers. Every task is a
-pure function of its inputs, with a name made of them: one that was lost with its worker is run again, to the same bits.
+Each tile of the result runs one backend, fixed when the graph is built, on one thread. What a tile reads of its
+neighbours is cut out by tasks of their own, so that only that travels between workers. A tile is begun by a task that
+needs its own chunk alone, which is most of the work, and finished by one that gets those cuts: Dask has no order in
+which every worker cuts before it computes, and a tile that was one task would wait for a neighbour's worker, which may
+have many tiles before it. The name of a task is made of its inputs: one that was lost with its worker is run again, to
+the same bits.
 
 `_axis` and `_tiles` say which tile reads what, `_compute` is what tasks do, `_graph` puts the two together.
 """

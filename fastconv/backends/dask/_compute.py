@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,9 +16,9 @@ from .. import BackendPlan
 from .._table import choose
 from .._types import Kinds
 from ._axis import Piece, Read
-from ._tiles import Part, Tile, by_axes
+from ._tiles import Part, Pieces, Place, Tile, by_axes, place_of
 
-Place = tuple[int, ...]  # numbers of a chunk along C, H and W
+Chunk = tuple[Pieces, Any]  # what there is of a chunk
 
 
 class Inner(NamedTuple):
@@ -29,41 +30,102 @@ class Inner(NamedTuple):
     num_threads: int
 
 
-def cut(block: Any, indices: list[tuple[slice, ...]]) -> list[Any]:
-    """Pieces of a chunk, which do not keep the chunk alive."""
-    return [block[index].copy() for index in indices]
+def cut(block: Any, shape: tuple[int, ...], indices: list[tuple[slice, ...]]) -> Any:
+    """Pieces of a chunk of this shape one after another in one flat array, which travels at the price of one."""
+    _check(block, shape)
+    pieces = [block[index] for index in indices]
+    flat = np.empty_like(block, shape=(sum(piece.size for piece in pieces),), order="C")
+    start = 0
+    for piece in pieces:
+        _piece(flat, start, piece.shape)[...] = piece
+        start += piece.size
+    return flat
 
 
-def compute(tile: Tile, inner: Inner, numbers: list[int | None], weight: Any, bias: Any, *arrays: Any) -> Any:
-    """The pixels of one tile, from chunks, or the piece of that number where an array is a list of pieces."""
-    p = tile.parts[0].problem
-    out = np.empty_like(inner.like, dtype=p.dtype, shape=by_axes(p, tile.shape), order="C")
-    if out.size == 0:
-        return out
-    blocks = [array if number is None else array[number] for array, number in zip(arrays, numbers, strict=True)]
-    if not inner.kinds:
-        weight, bias, *blocks = (None if a is None else check_array("a chunk", a) for a in (weight, bias, *blocks))
-    chunks: dict[Place, Any] = {}
-    for block, pieces in zip(blocks, itertools.product(*tile.covers), strict=True):
-        chunks[tuple(piece.chunk for piece in pieces)] = block
-        expected = by_axes(p, (p.n, *(piece.stop - piece.start for piece in pieces)))
-        if block.shape != expected:
-            raise ValueError(f"a chunk of x has shape {block.shape}, but x.chunks says {expected}.")
-    for part in tile.parts:
-        x = operand(part, tile, chunks, inner.like)
-        rows = slice(part.row, part.row + part.problem.oh)
-        columns = slice(part.column, part.column + part.problem.ow)
-        y = out[by_axes(p, (slice(None), slice(None), rows, columns))]
-        _run(inner, part.problem, (x, weight, bias), y)
+def compute(tile: Tile, inner: Inner, starts: list[int | None], weight: Any, bias: Any, *arrays: Any) -> Any:
+    """The pixels of one tile, from chunks, or from what begins there where an array is pieces in one."""
+    out = _out(tile, inner)
+    if out.size:
+        _fill(out, tile, inner, weight, bias, _received(tile, inner, starts, arrays))
     return out
 
 
-def _run(inner: Inner, p: Problem, operands: tuple[Any, Any, Any], y: Any) -> None:
-    plan = _plan(inner.backend, p, inner.kinds)
-    if inner.kinds:
-        execute_owned(inner.backend, p, plan, operands, y, inner.num_threads)
-    else:
-        execute(inner.backend, p, plan, operands, y, inner.num_threads)
+def begin(
+    tile: Tile, inner: Inner, strips: list[tuple[slice, ...]], start: int | None, weight: Any, bias: Any, array: Any
+) -> tuple[Any, Any]:
+    """A tile in which the part is computed that one chunk is enough for, and what the others read of the chunk."""
+    out = _out(tile, inner)
+    chunks = _received(tile, inner, [start], (array,))
+    _fill(out, tile, inner, weight, bias, chunks)
+    ((_, chunk),) = chunks.values()
+    return out, cut(chunk, chunk.shape, strips)
+
+
+def finish(
+    tile: Tile, inner: Inner, starts: list[int | None], weight: Any, bias: Any, begun: tuple[Any, Any], *arrays: Any
+) -> Any:
+    """The tile that `begin` began, whose other parts are written into it.
+
+    Dask asks that tasks leave their inputs alone. This one is no other task's, and writing into it again changes
+    nothing; a copy would cost a tenth of the convolution.
+    """
+    out, flat = begun
+    if isinstance(out, np.ndarray) and not out.flags.writeable:  # it may have come from another process
+        out = out.copy()
+    chunks = _received(tile, inner, starts, arrays)
+    start = 0
+    for part in tile.parts:
+        strip = tile.strip(part)
+        if strip:
+            shape = _shape(tile, strip)
+            chunks[tile.begun] = strip, _piece(flat, start, shape)
+            start += math.prod(shape)
+        _fill(out, tile._replace(parts=(part,)), inner, weight, bias, chunks)
+    return out
+
+
+def _out(tile: Tile, inner: Inner) -> Any:
+    p = tile.parts[0].problem
+    return np.empty_like(inner.like, dtype=p.dtype, shape=by_axes(p, tile.shape), order="C")
+
+
+def _shape(tile: Tile, pieces: Pieces) -> tuple[int, ...]:
+    p = tile.parts[0].problem
+    return by_axes(p, (p.n, *(piece.stop - piece.start for piece in pieces)))
+
+
+def _piece(flat: Any, start: int, shape: tuple[int, ...]) -> Any:
+    return flat[start : start + math.prod(shape)].reshape(shape)
+
+
+def _check(block: Any, shape: tuple[int, ...]) -> None:
+    if block.shape != shape:
+        raise ValueError(f"a chunk of x has shape {block.shape}, but x.chunks says {shape}.")
+
+
+def _received(tile: Tile, inner: Inner, starts: list[int | None], arrays: tuple[Any, ...]) -> dict[Place, Chunk]:
+    """A task's arrays, by the chunks that they are or were cut from."""
+    chunks: dict[Place, Chunk] = {}
+    for pieces, array, start in zip(tile.operands, arrays, starts, strict=True):
+        shape = _shape(tile, pieces)
+        block = array if start is None else _piece(array, start, shape)
+        block = block if inner.kinds else check_array("a chunk", block)
+        _check(block, shape)
+        chunks[place_of(pieces)] = pieces, block
+    return chunks
+
+
+def _fill(out: Any, tile: Tile, inner: Inner, weight: Any, bias: Any, chunks: dict[Place, Chunk]) -> None:
+    if not inner.kinds:
+        weight, bias = (None if a is None else check_array("a chunk", a) for a in (weight, bias))
+    for part in tile.parts:
+        p = part.problem
+        x = operand(part, tile, chunks, inner.like)
+        rows, columns = slice(part.row, part.row + p.oh), slice(part.column, part.column + p.ow)
+        y = out[by_axes(p, (slice(None), slice(None), rows, columns))]
+        plan = _plan(inner.backend, p, inner.kinds)
+        run = execute_owned if inner.kinds else execute
+        run(inner.backend, p, plan, (x, weight, bias), y, inner.num_threads)
 
 
 @functools.lru_cache(256)
@@ -72,22 +134,16 @@ def _plan(backend: str, problem: Problem, kinds: Kinds) -> BackendPlan:
     return choose((backend,), problem, kinds)[1].plan(problem)
 
 
-def operand(part: Part, tile: Tile, chunks: dict[Place, Any], like: Any) -> Any:
+def operand(part: Part, tile: Tile, chunks: dict[Place, Chunk], like: Any) -> Any:
     """The image of a part: a view of its one chunk, or pieces of several put together, in the image's layout."""
     p = part.problem
     if not (part.rows.pieces and part.columns.pieces):
         return np.full_like(like, p.fill_value, dtype=p.compute, shape=by_axes(p, (p.n, p.ic, 1, 1)), order="C")
     reads = (tile.channels, part.rows, part.columns)
-    origins = [{piece.chunk: piece.start for piece in pieces} for pieces in tile.covers]
     views = []
-    for pieces in itertools.product(*(_placed(read) for read in reads)):
-        chunk = chunks[tuple(piece.chunk for piece, _ in pieces)]
-        starts = [origin[piece.chunk] for (piece, _), origin in zip(pieces, origins, strict=True)]
-        source = (
-            slice(piece.start - start, piece.stop - start) for (piece, _), start in zip(pieces, starts, strict=True)
-        )
-        place = by_axes(p, (slice(None), *(place for _, place in pieces)))
-        views.append((place, chunk[by_axes(p, (slice(None), *source))]))
+    for placed in itertools.product(*(_placed(read) for read in reads)):
+        pieces, places = zip(*placed, strict=True)
+        views.append((by_axes(p, (slice(None), *places)), _slice(tile, chunks[place_of(pieces)], pieces)))
     x = views[0][1]
     if len(views) > 1:
         sizes = (sum(piece.stop - piece.start for piece in read.pieces) for read in reads)
@@ -98,6 +154,15 @@ def operand(part: Part, tile: Tile, chunks: dict[Place, Any], like: Any) -> Any:
         if read.take is not None:
             x = x.take(read.take, axis=p.x_axes.index(letter))
     return x
+
+
+def _slice(tile: Tile, chunk: Chunk, pieces: Pieces) -> Any:
+    """Pieces of a chunk of which there may be no more than that."""
+    within = (
+        slice(piece.start - origin.start, piece.stop - origin.start)
+        for piece, origin in zip(pieces, chunk[0], strict=True)
+    )
+    return chunk[1][by_axes(tile.parts[0].problem, (slice(None), *within))]
 
 
 def _placed(read: Read) -> Iterator[tuple[Piece, slice]]:

@@ -45,18 +45,51 @@ class Part(NamedTuple):
 
 
 Pieces = tuple[Piece, ...]
+Place = tuple[int, ...]
 
 
 class Tile(NamedTuple):
-    """One tile: its shape along N, C, H and W, and what it is computed from.
+    """One tile, or some parts of it: its shape along N, C, H and W, and what it is computed from.
 
-    Its operands are pieces of chunks, every combination of `covers`: pieces of channels, of rows, of columns.
+    Its operands are pieces of chunks, every combination of `covers`: pieces of channels, of rows, of columns; without
+    those of the chunk from which another task has begun it, which gives those itself.
     """
 
     shape: tuple[int, int, int, int]
     channels: Read
     covers: tuple[Pieces, Pieces, Pieces]
     parts: tuple[Part, ...]
+    begun: Place = ()  # the chunk, by its numbers along C, H and W, that another task has computed its part from
+
+    @property
+    def operands(self) -> tuple[Pieces, ...]:
+        """The pieces that it is handed."""
+        return tuple(pieces for pieces in itertools.product(*self.covers) if place_of(pieces) != self.begun)
+
+    def halves(self) -> tuple[Tile, Tile] | None:
+        """The part that one chunk is all it needs for, and the frame around it, if it is made of these."""
+        inside = [part for part in self.parts if part.rows.in_place and part.columns.in_place]
+        if len(self.parts) == 1 or not inside or 0 in self.shape:
+            return None
+        most = max(inside, key=lambda part: part.problem.oh * part.problem.ow)
+        frame = tuple(part for part in self.parts if part is not most)
+        place = place_of((self.channels.pieces[0], most.rows.pieces[0], most.columns.pieces[0]))
+        rest = self._replace(parts=frame, begun=place)
+        c, h, w = (
+            tuple(piece for piece in pieces if piece.chunk == number)
+            for pieces, number in zip(self.covers, place, strict=True)
+        )
+        return self._replace(covers=(c, h, w), parts=(most,)), rest
+
+    def strip(self, part: Part) -> Pieces:
+        """What a part reads of the chunk that the tile was begun from, if it does."""
+        strip = tuple(
+            piece
+            for read, number in zip((self.channels, part.rows, part.columns), self.begun, strict=True)
+            for piece in read.pieces
+            if piece.chunk == number
+        )
+        return strip if len(strip) == len(self.begun) else ()
 
 
 def tiles(p: Problem, layout: Layout) -> Iterator[tuple[tuple[int, int, int, int], Tile]]:
@@ -92,6 +125,11 @@ def _parts(whole: Problem, height: Span, width: Span) -> Iterator[Part]:
                 p = p._replace(ih=1, pt=0, pb=(p.oh - 1) * p.sh + (p.kh - 1) * p.dh, x_dtype=p.compute)
                 p = p._replace(iw=1, pl=0, pr=(p.ow - 1) * p.sw + (p.kw - 1) * p.dw)
             yield Part(p, r0, c0, rows, columns)
+
+
+def place_of(pieces: Pieces) -> Place:
+    """Which chunk pieces along C, H and W are of."""
+    return tuple(piece.chunk for piece in pieces)
 
 
 def pixels_read(p: Problem, layout: Layout) -> float:
