@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ._arguments import check_num_threads
 from ._execute import execute, execute_owned
 from ._explain import Explanation, record
+from ._forks import Lock
 from ._problem import Problem, check_out, check_shape
 from ._receive import receive
 from .backends import BackendPlan
@@ -26,7 +26,7 @@ PLANS = 256  # plans that are kept; the oldest goes when there is one more
 
 _plans: dict[tuple[str, Problem, Kinds | None], BackendPlan] = {}
 _calls: Any = None  # the default backend's own memory of whole calls, once it has computed one
-_plans_lock = threading.Lock()
+_plans_lock = Lock()
 
 
 def conv2d(
@@ -297,7 +297,7 @@ def _plan(names: tuple[str, ...], problem: Problem, kinds: Kinds | None) -> tupl
     if plan is not None:
         return name, plan
     name, plan = make_plan(names, problem, kinds)
-    with _plans_lock:
+    with _plans_lock.held():
         while len(_plans) >= PLANS:
             del _plans[next(iter(_plans))]
         _plans[name, problem, kinds] = plan

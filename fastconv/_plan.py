@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from ._arguments import check_num_threads, read_integer, read_pair
 from ._dtypes import read_dtype
 from ._execute import execute, execute_owned
 from ._explain import Explanation, record
+from ._forks import Lock
 from ._problem import Described, Problem, check_out, check_shape
 from ._receive import Choice, receive, receive_named
 from .backends._selection import selection, traces
@@ -65,7 +65,7 @@ class Plan:
         self._ready: dict[tuple[Any, ...], Ready] = {}
         self._shared: dict[Any, Any] = {}  # packed weights, the same for images of many shapes
         self._calls: Any = None  # the backend's own memory of whole calls, if it has one
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __call__(self, x: Any, out: Array | None = None, num_threads: int | None = None) -> Any:
         """Return the convolution of `x` with the plan's weights.
@@ -110,7 +110,7 @@ class Plan:
                 y = execute(ready.name, problem, ready.run, (x,), out, count)
                 remember = getattr(ready.plan, "remember_image", None)
                 if remember is not None:
-                    with self._lock:
+                    with self._lock.held():
                         self._calls = remember(self._calls, x)
         if traces():
             record(problem, *choice, count, ready.plan, operands if choice[2] else ())
@@ -150,7 +150,7 @@ class Plan:
         problem = Problem.of(*seen, **self.options)
         name, plan = make_plan(names, problem, kinds)
         prepare = getattr(plan, "prepare", None)
-        with self._lock:
+        with self._lock.held():
             if prepare is None:
                 ready = Ready(name, source, kinds, problem, plan, self._unprepared(plan))
             else:

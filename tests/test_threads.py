@@ -209,6 +209,52 @@ def test_forked_child_computes_serially_and_does_not_hang(used_before):
     assert run_python(code, timeout=30) == "True"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forked_child_finds_every_lock_open():
+    """Another thread of the parent is in the middle of making plans; the child makes its own."""
+    code = """
+        import os, threading, numpy as np, fastconv
+        from fastconv import _api, _forks, conv2d, plan_conv2d
+        x, weight = np.ones((1, 1, 9, 9), "f4"), np.ones((1, 1, 3, 3), "f4")
+        plan = plan_conv2d(weight)
+        assert {_api._plans_lock, plan._lock} <= set(_forks._every)
+        here, done = threading.Event(), threading.Event()
+        def hold():
+            with _api._plans_lock.held(), plan._lock.held():
+                here.set()
+                done.wait()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        here.wait()
+        pid = os.fork()
+        if not pid:
+            right = conv2d(x, weight)[0, 0, 0, 0] == plan(x)[0, 0, 0, 0] == 9
+            os._exit(0 if right else 1)
+        status = os.waitpid(pid, 0)[1]
+        done.set()
+        thread.join()
+        print(status, plan(x)[0, 0, 0, 0] == 9)
+    """
+    assert run_python(code, timeout=30) == "0 True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_fork_while_the_lock_is_held_by_the_thread_itself():
+    code = """
+        import os
+        from fastconv._forks import Lock
+        lock = Lock()
+        with lock.held():
+            pid = os.fork()
+        with lock.held():
+            pass
+        if not pid:
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1])
+    """
+    assert run_python(code, timeout=30) == "0"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are delivered to a process on POSIX systems alone")
 def test_interrupt_stops_a_long_call():
     code = """
