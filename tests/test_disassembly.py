@@ -43,6 +43,16 @@ def invocations(name, macro):
     return [tuple(map(int, found.split(","))) for found in re.findall(rf"^{macro}\(([\d, ]+)\)$", text, re.MULTILINE)]
 
 
+def downs():
+    """Heights, strides and vectors of the kernels that go down a map, as ukernels/rows.ukr.h lists them."""
+    text = (CSRC / "ukernels/rows.ukr.h").read_text()
+    few = [tuple(map(int, found)) for found in re.findall(r"FC_DOWNS\((\d), (\d), MASKED\)", text)]
+    more = [tuple(map(int, found)) for found in re.findall(r"FC_DOWN\((\d), (\d), MASKED, (\d)\)", text)]
+    assert few
+    assert more
+    return [(*found, vecs) for found in few for vecs in (1, 2, 3)] + more
+
+
 def kernels(family, isa, kind):
     """What one microkernel header makes: {symbol: (multiply-adds of its hot code, whether in one place)}."""
     macros = defined("simd/i64.h") | defined(f"simd/{isa}.h")
@@ -57,11 +67,13 @@ def kernels(family, isa, kind):
     if family == "bank":
         return {f"{stem}_{v}_{r}": (v * r, True) for v in range(1, vecs + 1) for r in range(1, rows + 1)}
     if family == "rows":
-        masks = macros.get("FC_MASKS") == "1"
-        which = [w for (w,) in invocations("rows.ukr.h", "FC_KERNELS") if w == 0 or (held >= 9 and (w < 3 or masks))]
-        shapes = [(w, v) for w in which for v in range(1, vecs + 1)]
+        whiches = [0, 1] if held >= 9 and macros.get("FC_MASKS") == "1" else [0]
         ranges = sum(last - first + 1 for first in range(4) for last in range(first, 4))
-        return {f"{stem}_{w}_{v}": (4 * 3 * 3 * v, True) if w % 3 else (ranges * v, False) for w, v in shapes}
+        made = {f"{stem}_{masked}_{v}": (ranges * v, False) for masked in whiches for v in range(1, vecs + 1)}
+        for kh, stride, vectors in downs() if held >= 9 else []:
+            count = kh * (3 if kh == 3 else 1) * vectors  # of one output, or of one tap of it
+            made |= {f"{stem}_{kh}{stride}{masked}_{vectors}": (count, False) for masked in whiches}
+        return made
     if family == "channels":
         pixels = [count for (count,) in invocations("channels.ukr.h", "FC_ANY")]
         slides = invocations("channels.ukr.h", "FC_SLIDE")

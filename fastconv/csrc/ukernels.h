@@ -49,6 +49,7 @@ typedef struct {
     int lanes;   /* elements in a vector */
     int columns; /* vecs * lanes */
     int wide;    /* most vectors in a tile of one row */
+    int masks;   /* whether some lanes alone can be read */
     fc_tile_fn run[FC_TILE_MAX_VECS + 1][FC_TILE_MAX_ROWS + 1]; /* by vectors and rows, both from 1 */
     fc_store_fn store;
     fc_copy_fn copy[5]; /* by vectors, 1 to `vecs` */
@@ -76,10 +77,8 @@ typedef struct {
     fc_slide_fn slide[8][3];           /* by width and stride; NULL where there is none */
 } fc_channels;
 
-/* A microkernel for few channels where pixels lie side by side: up to four rows of outputs, in vectors of pixels.
- *
+/* A microkernel for few channels where pixels lie side by side: some rows of outputs, in vectors of pixels.
  *   y[i][j] = sum over k < kh and t < taps of w[k][t] * x[i * stride + k][xoff[t] + j], + *bias
- *
  * for i < rows and j < vectors * lanes, the last vector's first `last` lanes alone; `*_row` and `xoff` in bytes. `w` is dense;
  * `bias` may be NULL. Each output is one chain in the order of k, then t. All lanes of all vectors are read. Leaf. */
 typedef struct {
@@ -90,20 +89,23 @@ typedef struct {
     const void *w, *bias;
     char *y;
     int64_t y_row;
-    /* With masks: which lanes of the first and of the last vector are in the image, two for each tap. The others are 0, and
-     * so are the image's rows before `begin` and from `end` on, which `outside` is read for. */
+    /* With masks: which lanes of the first and of the last vector are in the image, for each tap. The others are 0, and so
+     * are the image's rows before `begin` and from `end` on, which `outside` is read for. */
     const uint16_t *masks;
     int64_t begin, end;
     const char *outside;
 } fc_rows_run;
 
 enum { FC_ROWS_MAX = 4 };
+typedef void (*fc_rows_fn)(const fc_rows_run *run);
 
+/* By vectors, from 1; [0] without masks and [1] with them; NULL where there is none. `any` is for up to FC_ROWS_MAX rows. `down`
+ * is for any number, for as many taps as the kernel is high, 3, 5 or 7, by (kh - 3) / 2 and stride - 1. With masks and stride 2
+ * it takes every other pixel too, x[i * stride + k][xoff[t] + 2 * j], of taps that lie one pixel apart, and there are masks
+ * for the two halves of each vector. */
 typedef struct {
     int vecs, lanes;
-    /* By vectors, 1 to vecs: [0] for any run, [1] and [2] for that stride where kh, taps and rows are 3, 3 and 4, [3] and [4]
-     * as [0] and [1] with masks; NULL where there is none. */
-    void (*run[5][5])(const fc_rows_run *run);
+    fc_rows_fn any[2][5], down[2][3][2][5];
 } fc_rows;
 
 /* A microkernel for few channels and several filters where pixels lie side by side: `rows` output channels by up to

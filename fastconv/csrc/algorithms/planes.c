@@ -26,9 +26,10 @@ enum {
     COPY_VECTOR = 5,       /* estimated cycles to copy a vector, */
     COPY_ROW = 8,          /* to begin a row, */
     STORE_VECTOR = 2,      /* to store a vector of the result, */
+    STORE_PICKED = 8,      /* or one of every other pixel, */
     TILE = 60,             /* to begin and end a tile, */
     TURN = 12,             /* to begin a row of the image in it, */
-    CHANNEL = 150,         /* and to begin a channel */
+    CHANNEL = 170,         /* and to begin a channel */
 };
 
 /* How a problem is cut. */
@@ -82,7 +83,7 @@ static cut cut_up(const fc_problem *p, const fc_tile *tile)
     c.groups = 1;
     const double macs = (double)(c.rows * c.columns * ocg) * (double)chain_length(p);
     while (c.groups < p->groups && macs * (double)c.groups < TASK_MACS &&
-           planes * (double)c.row_blocks > MIN_TASKS * 2 * (double)c.groups)
+           planes * (double)c.row_blocks > MIN_TASKS * (double)c.groups)
         c.groups *= 2;
     return c;
 }
@@ -93,8 +94,12 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     const fc_phases l = fc_phases_of(p, tile->lanes, c.block, c.columns);
     const double images = (double)p->n * (double)p->groups * (double)c.col_blocks;
     const double igc = (double)(p->ic / p->groups), ocg = (double)(p->oc / p->groups), rows = (double)p->oh;
+    /* Square kernels have leaf loops for all rows of a map, and with stride 2 only where it is read by masks. */
+    const int square = tile->masks && !p->channels_last && igc == 1 && p->kh == p->kw && p->kh % 2 && p->kh > 1 && p->kh <= 7;
+    const int every_other = square && p->sw == 2 && p->sh == 2 && p->dw == 1 && c.columns < WIDE;
+    const int quick = square && (p->sh == 1 || every_other);
     /* What is copied of each block of rows: nothing of narrow maps, the sides of wide ones, or all. */
-    const int in_place = p->sw == 1 && p->padding_mode == FC_CONSTANT && !p->channels_last;
+    const int in_place = (p->sw == 1 || every_other) && p->padding_mode == FC_CONSTANT && !p->channels_last;
     double vecs = (double)ceil_div(l.pitch, tile->lanes);
     if (in_place && c.columns >= WIDE)
         vecs = p->pl || p->pr ? 2.0 * tile->vecs + 2 : 0;
@@ -102,9 +107,10 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     const double copied = in_place && c.columns < WIDE && igc == 1 ? 0 : blocks * (double)(l.rows * l.phases) * igc * row;
     const int64_t across = ceil_div(c.columns, tile->lanes), tiles = ceil_div(across, tile->vecs);
     const double turns = (double)tiles * (double)ceil_div(p->oh, FC_ROWS_MAX);
-    const double product = across == 1 ? 1.65 : 1.1; /* four sums wait for each other */
-    const double vector = (double)chain_length(p) * product + STORE_VECTOR;
-    const double begin = TILE + (igc * (double)(p->kh * p->kw) == 9 ? 0 : TURN * (double)(p->kh + 3));
+    const double waits = quick ? (across < 3 ? 1.2 : 1.1) : across == 1 ? 1.65 : 1.1; /* four sums wait for each other */
+    const double product = every_other ? 1.8 : waits;
+    const double vector = (double)chain_length(p) * product + (every_other ? STORE_PICKED : STORE_VECTOR);
+    const double begin = quick ? 0 : TILE + TURN * (double)(p->kh + 3);
     const double outputs = ocg * (rows * (double)across * vector + turns * begin);
     return images * (copied + outputs + CHANNEL) * (p->channels_last ? 8 : 1);
 }
@@ -122,8 +128,8 @@ static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
     at.weights = ceil_div(l.plane * l.phases * igc, 64) * 64;
     at.offsets = at.weights + ceil_div(chain_length(p) * size, 64) * 64;
     at.masks = at.offsets + 2 * p->kw * igc * (int64_t)sizeof(int64_t);
-    const int64_t tiles = p->ow < WIDE ? ceil_div(p->ow, tile->columns) : 0; /* that may read by masks */
-    at.sums = ceil_div(at.masks + tiles * 2 * p->kw * (int64_t)sizeof(uint16_t), 64) * 64;
+    const int64_t tiles = p->ow < WIDE ? ceil_div(p->ow, tile->lanes) : 0; /* that may read by masks, at most */
+    at.sums = ceil_div(at.masks + tiles * 2 * least(p->sw, 2) * p->kw * (int64_t)sizeof(uint16_t), 64) * 64;
     at.end = ceil_div(at.sums + FC_ROWS_MAX * tile->columns * size, 128) * 128;
     return at;
 }
@@ -142,9 +148,20 @@ typedef struct {
     int64_t columns, tiles, wide, wider, lanes;
 } tiling;
 
-static tiling tile_columns(const fc_rows *kernel, int64_t columns)
+/* The leaf loops for all rows of a block, by vectors; NULL where only that for a few rows at a time is able to. */
+static const fc_rows_fn *down_of(const fc_problem *p, const fc_operands *operands, const fc_rows *kernel, int masked)
 {
-    const int64_t vecs = ceil_div(columns, kernel->lanes), tiles = ceil_div(vecs, kernel->vecs);
+    const int64_t taps = p->kw * (p->ic / p->groups);
+    if (operands->y.stride[3] != element_size(p) || p->sh > 2 || (masked && p->sw != p->sh) || p->kh < 3 || p->kh > 7 || p->kh % 2 == 0 || taps != p->kh)
+        return NULL;
+    const fc_rows_fn *down = kernel->down[masked][(p->kh - 3) / 2][p->sh - 1];
+    return down[1] ? down : NULL;
+}
+
+static tiling tile_columns(const fc_rows *kernel, const fc_rows_fn *down, int64_t columns)
+{
+    const int64_t vecs = ceil_div(columns, kernel->lanes), most_vecs = down && !down[kernel->vecs] ? kernel->vecs - 1 : kernel->vecs;
+    const int64_t tiles = ceil_div(vecs, most_vecs);
     return (tiling){columns, tiles, vecs / tiles, vecs % tiles, kernel->lanes};
 }
 
@@ -156,76 +173,84 @@ static inline int64_t tile_at(const tiling *all, int64_t t, int64_t *first)
     return wide;
 }
 
+/* What the channels of a block share: divisions take as long as a row of a small map. */
+typedef struct {
+    const fc_rows_fn *run;  /* the leaf loops, by vectors, */
+    int64_t high, together; /* for so many rows at a time, which lie so far apart: they share rows of the image */
+    tiling across;
+    int64_t x_row, x_step; /* from an output to the next: of the image, in bytes, */
+    int64_t masks;         /* and of the masks from tile to tile */
+    int dense;             /* the weights of a channel are read where they lie */
+} leaf;
+
 /* A block of outputs of one output channel: `run` says all but where and how much. With masks, those of one column of tiles
  * after the other, `begin` and `end` are those of the block's first row. */
-static void run_block(const fc_rows *kernel, fc_rows_run run, int64_t dilation, int64_t rows, const tiling *across, char *y,
-                      const int64_t *y_stride, char *sums, int64_t size)
+static void run_block(const leaf *l, const fc_rows_run *all, int64_t dilation, int64_t rows, char *y, const int64_t *y_stride,
+                      char *sums, int64_t size)
 {
-    const int64_t together = run.stride == 1 ? dilation : 1; /* rows of outputs apart that share rows of the image */
-    const char *x = run.x;
-    const uint16_t *masks = run.masks;
-    const int64_t x_row = run.x_row, begin = run.begin, end = run.end;
+    const int64_t lanes = l->across.lanes, together = l->together;
     const int direct = y_stride[3] == size;
-    run.x_row *= dilation;
-    for (int64_t r0 = 0; r0 < rows; r0 += FC_ROWS_MAX * together)
+    fc_rows_run run = *all;
+    for (int64_t r0 = 0; r0 < rows; r0 += l->high * together)
         for (int64_t r = r0; r < least(r0 + together, rows); r++) {
-            run.rows = least(together == 1 ? rows - r : ceil_div(rows - r, together), FC_ROWS_MAX);
-            int64_t top = r; /* the last four rows of several are four too, some of them once more */
-            if (together == 1 && rows > FC_ROWS_MAX && run.rows < FC_ROWS_MAX) {
-                run.rows = FC_ROWS_MAX;
-                top = rows - FC_ROWS_MAX;
-            }
-            int which = 0;
-            if (run.kh == 3 && run.taps == 3 && run.rows == FC_ROWS_MAX && run.stride <= 2 && kernel->run[run.stride][1])
-                which = (int)run.stride;
-            if (masks) {
-                which = which == 1 ? 4 : 3;
-                run.begin = most(begin - top * run.stride, 0);
-                run.end = most(end - top * run.stride, 0);
+            run.rows = least(together == 1 ? rows - r : ceil_div(rows - r, together), l->high);
+            if (all->masks) {
+                run.begin = most(all->begin - r * run.stride, 0);
+                run.end = most(all->end - r * run.stride, 0);
                 if (dilation > 1) {
                     run.begin = ceil_div(run.begin, dilation);
                     run.end = ceil_div(run.end, dilation);
                 }
             }
-            for (int64_t t = 0; t < across->tiles; t++) {
+            for (int64_t t = 0; t < l->across.tiles; t++) {
                 int64_t j;
-                const int64_t wide = tile_at(across, t, &j);
-                char *to = y + top * y_stride[2] + j * y_stride[3];
-                run.last = across->tiles > 1 ? kernel->lanes : across->columns - (wide - 1) * kernel->lanes;
-                run.x = x + top * run.stride * x_row + j * size;
+                const int64_t wide = tile_at(&l->across, t, &j);
+                char *to = y + r * y_stride[2] + j * y_stride[3];
+                run.last = l->across.tiles > 1 ? lanes : l->across.columns - (wide - 1) * lanes;
+                run.x = all->x + r * l->x_row + j * l->x_step;
                 run.y = direct ? to : sums;
-                run.y_row = direct ? y_stride[2] * together : wide * kernel->lanes * size;
-                run.masks = masks + 2 * run.taps * t;
-                kernel->run[which][wide](&run);
+                run.y_row = direct ? y_stride[2] * together : wide * lanes * size;
+                run.masks = all->masks + l->masks * t;
+                l->run[wide](&run);
                 for (int64_t i = 0; i < run.rows && !direct; i++)
-                    for (int64_t k = 0; k < (wide - 1) * kernel->lanes + run.last; k++)
+                    for (int64_t k = 0; k < (wide - 1) * lanes + run.last; k++)
                         memcpy(to + i * y_stride[2] * together + k * y_stride[3], sums + i * run.y_row + k * size, (size_t)size);
             }
         }
 }
 
-/* Whether rows of the image are read where they are, and zeros outside of it by masks. */
+/* Whether rows of the image are read where they are, and zeros outside of it by masks: they lie outside of a tile's first
+ * and last vectors. */
 static int reads_by_masks(const fc_problem *p, const fc_operands *operands, const fc_rows *kernel)
 {
-    const int64_t vecs = ceil_div(p->ow, kernel->lanes), last = p->ow - (vecs - 1) * kernel->lanes;
-    return kernel->run[3][1] && p->ic == p->groups && p->sw == 1 && p->ow < WIDE && p->padding_mode == FC_CONSTANT &&
-           (operands->x.stride[3] == element_size(p) || p->iw == 1) && operands->fill.i64 == 0 && p->pl <= kernel->lanes &&
-           p->pr <= (vecs > kernel->vecs ? kernel->lanes : last);
+    if (!kernel->any[1][1] || p->ic != p->groups || p->ow >= WIDE || p->padding_mode != FC_CONSTANT ||
+        (operands->x.stride[3] != element_size(p) && p->iw > 1) || operands->fill.i64 != 0)
+        return 0;
+    const fc_rows_fn *down = down_of(p, operands, kernel, 1);
+    if (p->sw > 1 && (!down || p->dw > 1))
+        return 0;
+    const tiling all = tile_columns(kernel, down, p->ow);
+    const int64_t vecs = ceil_div(p->ow, kernel->lanes);
+    const int64_t last = all.tiles > 1 ? p->ow - kernel->lanes : (vecs - 1) * kernel->lanes; /* where the last vector begins */
+    return vecs == 1 || (p->pl <= p->sw * kernel->lanes && p->sw * last + (p->kw - 1) * p->dw - p->pl <= p->iw);
 }
 
-/* Which lanes of the first and of the last vector of each column of tiles lie in the image, for each tap. */
-static void tabulate_masks(const fc_problem *p, const fc_rows *kernel, uint16_t *masks)
+/* Which lanes of the first and of the last vector of each column of tiles lie in the image, for each tap; with stride 2 of each
+ * of the two halves that they are picked from. */
+static void tabulate_masks(const fc_problem *p, const tiling *across, uint16_t *masks)
 {
-    const tiling across = tile_columns(kernel, p->ow);
-    for (int64_t t = 0; t < across.tiles; t++) {
+    const int64_t lanes = across->lanes;
+    for (int64_t t = 0; t < across->tiles; t++) {
         int64_t first;
-        const int64_t wide = tile_at(&across, t, &first);
-        for (int64_t kx = 0; kx < p->kw; kx++, masks += 2)
-            for (int k = 0; k < 2; k++) {
-                const int64_t column = first + k * (wide - 1) * kernel->lanes + kx * p->dw - p->pl;
-                const int64_t lo = least(most(-column, 0), kernel->lanes), hi = least(most(p->iw - column, lo), kernel->lanes);
-                masks[k] = (uint16_t)((1u << hi) - (1u << lo));
-            }
+        const int64_t wide = tile_at(across, t, &first);
+        for (int64_t kx = 0; kx < p->kw; kx++)
+            for (int k = 0; k < 2; k++)
+                for (int64_t half = 0; half < p->sw; half++) {
+                    const int64_t vector = first + k * (wide - 1) * lanes;
+                    const int64_t column = vector * p->sw + half * lanes + kx * p->dw - p->pl;
+                    const int64_t lo = least(most(-column, 0), lanes), hi = most(least(p->iw - column, lanes), lo);
+                    *masks++ = (uint16_t)((1u << hi) - (1u << lo));
+                }
     }
 }
 
@@ -256,28 +281,44 @@ static block middle_of(const fc_problem *p, const fc_operands *operands, const f
     return b;
 }
 
-/* A block of outputs of one group; `run` says where its pixels are. */
-static void multiply(const fc_plan *plan, const fc_operands *operands, fc_rows_run run, int64_t n, int64_t group,
+/* How the columns of a block are cut; `run` says where their pixels are, and the rest of it is filled in. */
+static leaf leaf_of(const fc_plan *plan, const fc_operands *operands, fc_rows_run *run, int64_t columns)
+{
+    const fc_problem *p = &plan->problem;
+    const fc_rows *kernel = fc_rows_of(plan->isa, p->dtype);
+    const int64_t size = element_size(p), *w = operands->weight.stride;
+    const int masked = run->masks != NULL;
+    const fc_rows_fn *down = down_of(p, operands, kernel, masked);
+    leaf l = {.x_step = masked ? p->sw * size : size, .masks = 2 * p->sw * p->kw, .x_row = run->x_row * p->sh};
+    l.run = down ? down : kernel->any[masked];
+    l.high = down ? p->oh : FC_ROWS_MAX;
+    l.together = p->sh == 1 ? p->dh : 1;
+    l.across = tile_columns(kernel, down, columns);
+    l.dense = p->ic == p->groups && (p->kw == 1 || w[3] == size) && (p->kh == 1 || w[2] == p->kw * size);
+    run->x_row *= p->dh;
+    run->kh = p->kh;
+    run->taps = p->kw * (p->ic / p->groups);
+    run->stride = p->sh;
+    return l;
+}
+
+/* A block of outputs of one group. */
+static void multiply(const fc_plan *plan, const fc_operands *operands, const leaf *l, fc_rows_run *run, int64_t n, int64_t group,
                      const block *b, char *weights, char *sums)
 {
     const fc_problem *p = &plan->problem;
     const int64_t size = element_size(p), igc = p->ic / p->groups, ocg = p->oc / p->groups;
     const int64_t *w = operands->weight.stride, *y = operands->y.stride;
-    run.kh = p->kh;
-    run.taps = p->kw * igc;
-    run.stride = p->sh;
-    run.w = weights;
-    const fc_rows *kernel = fc_rows_of(plan->isa, p->dtype);
-    const tiling across = tile_columns(kernel, b->columns);
     for (int64_t o = group * ocg; o < (group + 1) * ocg; o++) {
         char *weight = weights;
-        for (int64_t ky = 0; ky < p->kh; ky++)
+        for (int64_t ky = 0; ky < p->kh && !l->dense; ky++)
             for (int64_t kx = 0; kx < p->kw; kx++)
                 for (int64_t i = 0; i < igc; i++, weight += size)
                     copy_one(weight, operands->weight.data + o * w[0] + i * w[1] + ky * w[2] + kx * w[3], size);
-        run.bias = operands->bias ? operands->bias + o * operands->bias_stride : NULL;
-        run_block(kernel, run, p->dh, b->rows, &across,
-                  operands->y.data + n * y[0] + o * y[1] + b->row * y[2] + b->column * y[3], y, sums, size);
+        run->w = l->dense ? operands->weight.data + o * w[0] : weights;
+        run->bias = operands->bias ? operands->bias + o * operands->bias_stride : NULL;
+        run_block(l, run, p->dh, b->rows, operands->y.data + n * y[0] + o * y[1] + b->row * y[2] + b->column * y[3], y, sums,
+                  size);
     }
 }
 
@@ -306,14 +347,15 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
 
     if (reads_by_masks(p, operands, kernel)) {
         uint16_t *masks = (uint16_t *)((char *)scratch + at.masks);
-        tabulate_masks(p, kernel, masks);
-        memset(scratch, 0, (size_t)(l.pitch * size)); /* a row outside of the image */
+        memset(scratch, 0, (size_t)(l.pitch * p->sw * size)); /* a row outside of the image */
         const int64_t top = row0 * p->sh - p->pt; /* the image's row that the first output's window begins at */
         fc_rows_run run = {.x_row = x[2], .xoff = in_place, .masks = masks, .begin = -top, .end = p->ih - top, .outside = scratch};
         const block all = {row0, row1 - row0, 0, p->ow};
+        const leaf shared = leaf_of(plan, operands, &run, p->ow);
+        tabulate_masks(p, &shared.across, masks);
         for (int64_t group = group0; group < group1; group++) {
             run.x = operands->x.data + n * x[0] + group * x[1] + top * x[2] - p->pl * size;
-            multiply(plan, operands, run, n, group, &all, weights, sums);
+            multiply(plan, operands, &shared, &run, n, group, &all, weights, sums);
         }
         return;
     }
@@ -339,7 +381,8 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                                    bordered != b.column);
                     bordered = b.column;
                 }
-                multiply(plan, operands, run, n, group, &b, weights, sums);
+                const leaf shared = leaf_of(plan, operands, &run, b.columns);
+                multiply(plan, operands, &shared, &run, n, group, &b, weights, sums);
             }
         }
 }
