@@ -68,6 +68,15 @@ def test_images_of_other_shapes_and_dtypes():
     assert plan(turned).tobytes() == conv2d(turned.copy(), W, B, padding=1, algorithm="direct").tobytes()
 
 
+@pytest.mark.parametrize(("dtype", "channels"), [("f4", 256), ("f8", 128)])
+def test_widths_whose_tiles_want_panels_of_another_width(dtype, channels):
+    weight = RNG.standard_normal((channels, 3, 1, 1)).astype(dtype)
+    plan = plan_conv2d(weight, algorithm="panel")
+    for width in (7, 6, 8, 24, 7):
+        x = RNG.standard_normal((1, 3, 4, width)).astype(dtype)
+        assert plan(x).tobytes() == conv2d(x, weight, algorithm="gather").tobytes()
+
+
 def test_a_plan_remembers_a_bounded_number_of_shapes():
     plan = plan_conv2d(np.ones((1, 1), "f4"))
     for size in range(1, module.SHAPES + 20):

@@ -29,6 +29,7 @@ enum {
     READ_LINE = 6,           /* or to read a line in place, */
     PACK_LANES = 2,          /* to pack so many weights takes one, */
     FAR_VECTOR = 20,         /* to write a vector to far memory and back so many, */
+    READ_FAR = 1,            /* to read it from there again, */
     TILE = 20,               /* to begin and end a tile, */
     STORE_LANE = 3,          /* to store four elements of a transposed result, */
     TASK = 1000,             /* and for a task */
@@ -100,8 +101,7 @@ static double pixel_blocks(const fc_problem *p, const cut *c)
     return (double)p->n * (double)c->row_blocks * (double)c->col_blocks;
 }
 
-/* Whether the weights are packed before the tasks begin, and not by each task for itself: where many tasks would pack
- * the same. A task packs a chunk at a time, which stays in its cache. */
+/* Before the tasks begin, where many would pack the same. A task packs a chunk at a time, which stays in its cache. */
 static int packs_apart(const fc_problem *p, const fc_tile *tile, const cut *c)
 {
     const double bytes = (double)(p->groups * c->vecs * tile->lanes) * (double)chain_length(p) * (double)element_size(p);
@@ -120,10 +120,10 @@ static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
     const double pixels = reads_in_place(p) ? igc * lines * READ_LINE : down * row;
     const double weights = (double)(p->groups * c->vecs) * (double)chain_length(p);
     const int far = weights * tile->lanes * (double)element_size(p) > FAR_BYTES;
-    const double pack = (double)tile->lanes / PACK_LANES;
-    const double packing = packs_apart(p, tile, c) ? pack + far * FAR_VECTOR : pixel_blocks(p, c) * pack;
+    const double pack = (double)tile->lanes / PACK_LANES, read = p->prepared * far * READ_FAR;
+    const double packing = p->prepared ? 0 : packs_apart(p, tile, c) ? pack + far * FAR_VECTOR : pixel_blocks(p, c) * pack;
     const double tiles = blocks * (double)(c->rows * ceil_div(c->columns, c->high) * c->panels);
-    return blocks * (double)c->oc_blocks * (pixels + TASK) + (p->prepared ? 0 : weights * packing) +
+    return blocks * (double)c->oc_blocks * (pixels + TASK) + weights * (packing + pixel_blocks(p, c) * read) +
            tiles * (double)ceil_div(p->ic / p->groups, c->chunk) * TILE;
 }
 
@@ -190,8 +190,7 @@ static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
     return at;
 }
 
-/* Bytes from the beginning of the packed weights to a panel's. */
-static int64_t panel_at(const fc_plan *plan, const cut *c, int64_t group, int64_t panel)
+static int64_t panel_at(const fc_plan *plan, const cut *c, int64_t group, int64_t panel) /* from the packed weights on */
 {
     const fc_problem *p = &plan->problem;
     const int64_t vecs = group * c->vecs + part(panel, c->panels, c->vecs), before = group * c->panels + panel;
@@ -210,6 +209,7 @@ static void prepare(fc_plan *plan)
     plan->task_macs = (double)(c.rows * c.columns * channels) * (double)chain_length(p);
     plan->scratch_bytes = parts_of(p, tile, &c).end;
     plan->n_packs = p->groups * c.panels;
+    plan->packing = c.panels;
     plan->packed_bytes = panel_at(plan, &c, p->groups, 0);
     plan->packs_apart = packs_apart(p, tile, &c);
 }
