@@ -10,7 +10,7 @@ enum {
     MOST_ACROSS = 64,      /* tiles of a row in a task: they are told apart from others by their squares */
     LEAST_ACROSS = 8,      /* unless they have more points than F(4 x 4, 3 x 3) */
     MOST_BLOCKS = 8,      /* and blocks of its panels */
-    FAR_BYTES = 12 << 20, /* of weights, beyond which they come from far memory: of a cache of 32 MiB that others use too, */
+    FAR_BYTES = 10 << 20, /* of weights, beyond which they come from far memory: of a cache of 32 MiB that others use too, */
     NEAR_BYTES = 1 << 20, /* below which they stay near, */
     KEPT_BYTES = 20 << 20, /* and above which memory may not be kept from call to call: pages are granted anew */
     COPY_PIXEL = 9,       /* estimated cycles to copy a vector, and to square it, */
@@ -24,6 +24,7 @@ enum {
     PACK_NEW_POINT = 100, /* or to new pages, */
     NEAR_VECTOR = 3,      /* to call one in, */
     FAR_VECTOR = 10,      /* from far memory, */
+    SHARED_LINE = 15,     /* to write a line that another processor may have read, */
     TASK = 2000,          /* and for a task */
 };
 
@@ -36,8 +37,7 @@ static const fc_scheme schemes[6][3][2] = {
 int fc_has_tiles(const fc_problem *p)
 {
     const int64_t longer = most(p->kh, p->kw), shorter = least(p->kh, p->kw);
-    const int fits = shorter == longer || (shorter == 1 && p->sh == 1);
-    return fits && p->sh == p->sw && longer <= 5 && p->sh <= 2 && schemes[longer][p->sh][0] != FC_F11;
+    return (shorter == longer || (shorter == 1 && p->sh == 1)) && p->sh == p->sw && longer <= 5 && p->sh <= 2 && schemes[longer][p->sh][0] != FC_F11;
 }
 
 /* A tile's points of all input channels, and its products of one panel. */
@@ -109,8 +109,7 @@ static double cycles(const fc_problem *p, const fc_tile *tile, const fc_cut *c, 
     const double products = tiles * (double)c->points * ((double)c->vecs * igc * (loads > 1 ? loads : 1) + calls);
     const double once = weighing(p, tile, c, products, 1), each = weighing(p, tile, c, products, 0);
     *apart = p->prepared || once <= each;
-    const double all = in + out + products + (*apart ? once : each);
-    return all * (1 + 0.5 / tasks); /* half a task is what a thread waits for others */
+    return (in + out + products + (*apart ? once : each)) * (1 + 0.5 / tasks); /* half a task is what a thread waits for others */
 }
 
 fc_cut fc_cheapest_cut(const fc_problem *p, const fc_tile *tile, int small, double *least_cost, int *apart)
@@ -137,13 +136,15 @@ int fc_choose_tiles(const fc_problem *p, const fc_tile *tile, double *cycles)
 {
     fc_problem one = *p;
     one.n = 1;
-    double other;
-    int apart;
-    fc_cheapest_cut(&one, tile, 0, cycles, &apart);
-    if (schemes[p->kh][p->sh][0] == schemes[p->kh][p->sh][1] || p->kh != p->kw)
-        return 0;
-    fc_cheapest_cut(&one, tile, 1, &other, &apart);
-    const int small = other < *cycles;
-    *cycles = small ? other : *cycles;
+    fc_cut c[2]; /* of large tiles and of small ones */
+    double takes[2];
+    int apart[2];
+    for (int i = 0; i < 2; i++)
+        c[i] = fc_cheapest_cut(&one, tile, i, &takes[i], &apart[i]);
+    const int small = c[1].down != c[0].down && c[1].across != c[0].across && takes[1] < takes[0];
+    *cycles = takes[small];
+    if (p->sh > 1) /* less is gained, so what several threads wait for one another's lines decides whether it is enough */
+        *cycles += (double)(p->groups * c[small].vecs) * SHARED_LINE *
+                   (double)(p->oh * p->ow + (apart[small] && !p->prepared ? c[small].points * (p->ic / p->groups) : 0));
     return small;
 }
