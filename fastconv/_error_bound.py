@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._api import _plan, conv2d
-from ._problem import Problem, check_array
+from ._problem import Problem
+from ._receive import receive
 from .backends._selection import selection
 from .backends.reference import pixels_at
 
@@ -35,7 +36,8 @@ def conv2d_error_bound(
     Parameters
     ----------
     x, weight, bias, stride, padding, dilation, groups, backend, **options
-        As for `conv2d`, except `out` and `num_threads`.
+        As for `conv2d`, except `out` and `num_threads`. Arrays are NumPy's, or convert to them: of another library's,
+        such as Dask's, convert what is needed, and name its backend.
 
     Returns
     -------
@@ -77,12 +79,18 @@ def conv2d_error_bound(
     >>> bool((abs(conv2d(x, weight, algorithm="direct") - exact) <= bound).all())
     True
     """
-    x, weight = check_array("x", x), check_array("weight", weight)
-    bias = None if bias is None else check_array("bias", bias)
+    names, source = selection(backend)
+    (x, weight, bias), _, (_, _, kinds) = receive((x, weight, bias), None, names, source)
+    for name, kind in kinds:
+        if kind is not np.ndarray:
+            raise TypeError(
+                f"{name} must be a NumPy array, or convert to one, got a {kind.__module__}.{kind.__qualname__}; "
+                "convert it, or a part of it, and name the backend whose error is asked for with backend=."
+            )
     problem = Problem.of(x, weight, bias, stride, padding, dilation, groups, **options)
     if problem.compute.kind not in "fc" or 0 in problem.out_shape:
         return np.zeros(problem.out_shape)
-    _, plan = _plan(selection(backend)[0], problem, None)  # of any backend, whatever arrays it takes
+    _, plan = _plan(names, problem, None)  # of any backend, whatever arrays it takes
     terms = (problem.ic // problem.groups) * problem.kh * problem.kw + 1
     stated = plan.error() if hasattr(plan, "error") else (terms, (0, 0))
     with np.errstate(invalid="ignore", over="ignore"):

@@ -462,6 +462,14 @@ def test_error_bound_holds_for_tiles_of_any_algorithm(algorithm):
     assert (np.abs(y - exact) <= bound).all()
 
 
+def test_error_bound_computes_no_dask_array():
+    for arrays in ((explosive(), np.ones((1, 4, 3, 3))), (np.ones((1, 4, 9, 9)), explosive((6, 4, 3, 3)))):
+        name = "x" if isinstance(arrays[0], da.Array) else "weight"
+        for backend in (None, "dask", "cpu"):
+            with pytest.raises(TypeError, match=rf"^{name} must be a NumPy array, .* got a dask\.array\.core\.Array; "):
+                fastconv.conv2d_error_bound(*arrays, backend=backend)
+
+
 @pytest.mark.parametrize("form", ["npy", "zarr"])
 def test_the_example_filters_an_image_from_disk_to_disk(form):
     if form == "zarr":

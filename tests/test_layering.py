@@ -32,7 +32,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_explain": {"_errors", "_problem", *CHOOSING},
     "_execute": {"_arguments", "_errors", "_problem", "backends", "backends._table", "backends._types"},
     "_receive": {"_problem", "backends._types"},
-    "_error_bound": {"_api", "_problem", "backends._selection", "backends.reference"},
+    "_error_bound": {"_api", "_problem", "_receive", "backends._selection", "backends.reference"},
     "_forks": set(),
     "_api": {"_arguments", "_execute", "_explain", "_forks", "_problem", "_receive", "backends", *CHOOSING},
     "_plan": {
