@@ -1,5 +1,7 @@
 """``fastconv bench``: the suites are what they are named after, peers agree or are named, times are taken in turn."""
 
+import collections
+import itertools
 import json
 import os
 import re
@@ -247,9 +249,20 @@ def test_calls_are_made_in_turn(threads, monkeypatch):
     monkeypatch.setattr(measure, "SAMPLE", 0)
     monkeypatch.setattr(measure, "LONG", 0)
     made = []
-    samples = measure.race({name: (lambda name=name: made.append(name)) for name in "abc"}, 4, 1e3, threads)
-    assert "".join(made[6:]) == "aabbcc" + "abc" * 3, "the first of each wakes its threads"
-    assert {name: len(values) for name, values in samples.items()} == dict.fromkeys("abc", 4)
+    calls = {name: (lambda name=name: made.append(name)) for name in "abc"}
+    samples = measure.race(calls, 40, 1e3, threads)
+    assert {name: len(values) for name, values in samples.items()} == dict.fromkeys("abc", 40)
+    first, rounds = made[6:12], list(zip(*[iter(made[12:])] * 3, strict=True))
+    assert first[::2] == first[1::2], "the first of each wakes its threads"
+    assert sorted(first) == list("aabbcc")
+    assert len(rounds) == 39
+    assert all(sorted(each) == list("abc") for each in rounds), "in turn"
+    # In no one order: each comes after each, about equally often.
+    after = collections.Counter(itertools.pairwise(made[12:]))
+    assert min(after[pair] for pair in itertools.permutations("abc", 2)) >= 8
+    again, made[:] = list(made), []
+    measure.race(calls, 40, 1e3, threads)
+    assert made == again, "the same in each run"
     assert measure.race({"a": lambda: None}, 9, 0, 1)["a"][measure.LEAST_ROUNDS :] == []
 
 

@@ -65,9 +65,15 @@ def difference(case: Case, y: Array, expected: Array) -> str | None:
 
 
 def race(calls: Calls, repeats: int, seconds: float, threads: int) -> dict[str, list[float]]:
-    """Time the calls in turn, so that drift of the machine falls on all alike; return seconds of each, by round."""
+    """Time the calls in turn, so that drift of the machine falls on all alike; return seconds of each, by round.
+
+    The turn is another in each round, the same in each run: what a call leaves behind, in caches and in threads that
+    have yet to come to rest, falls on no other alone.
+    """
     samples: dict[str, list[float]] = {name: [] for name in calls}
     inner = {}
+    turns = np.random.default_rng(0)
+    turn = list(calls)
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -78,9 +84,10 @@ def race(calls: Calls, repeats: int, seconds: float, threads: int) -> dict[str, 
         for done in range(repeats):
             if done >= LEAST_ROUNDS and time.perf_counter() > deadline:
                 break
-            for name, call in calls.items():
+            turns.shuffle(turn)
+            for name in turn:
                 warm = not samples[name] or samples[name][-1] < LONG
-                samples[name].append(sample(call, inner[name], threads, warm))
+                samples[name].append(sample(calls[name], inner[name], threads, warm))
     finally:
         if collecting:
             gc.enable()
