@@ -1,7 +1,8 @@
 """fastconv: fast convolution on plain NumPy arrays, with backends as plugins.
 
-The main function is `conv2d`; `plan_conv2d` prepares one whose weights stay the same. `backends` lists who can compute
-it, `explain` says who would and why, `filters` makes classic kernels. On the command line: ``python -m fastconv info``.
+The main function is `conv2d`; `plan_conv2d` prepares one whose weights stay the same, `conv2d_grad_input` and its
+like are its gradients. `backends` lists who can compute it, `explain` says who would and why, `filters` makes classic
+kernels. On the command line: ``python -m fastconv info``.
 """
 
 from . import filters
@@ -19,6 +20,7 @@ from ._errors import (
     ConfigError,
 )
 from ._explain import Explanation, trace
+from ._gradients import conv2d_grad_bias, conv2d_grad_input, conv2d_grad_weight, conv_transpose2d
 from ._plan import Plan, plan_conv2d
 from ._problem import Problem
 from ._show_config import show_config
@@ -48,7 +50,11 @@ __all__ = [
     "backends",
     "conv2d",
     "conv2d_error_bound",
+    "conv2d_grad_bias",
+    "conv2d_grad_input",
+    "conv2d_grad_weight",
     "conv2d_output_shape",
+    "conv_transpose2d",
     "explain",
     "filters",
     "plan_conv2d",

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import check_num_threads
+from ._arguments import check_num_threads, show
 from ._execute import execute, execute_owned
 from ._explain import Explanation, record
 from ._forks import Lock
+from ._operators import OPERATORS
 from ._problem import Problem, check_out, check_shape
-from ._receive import receive
+from ._receive import receive, receive_named
 from .backends import BackendPlan
 from .backends._selection import is_default, selection, traces
 from .backends._table import choose
@@ -186,34 +187,53 @@ def conv2d(
         fill_value=fill_value, flip=flip, data_format=data_format, weight_format=weight_format, dtype=dtype,
         algorithm=algorithm,
     )  # fmt: skip
+    y: Array
+    y, plan = compute(problem, names, source, kinds, (x, weight, bias), out, num_threads)
+    remember = getattr(plan, "remember", None) if by_default and not kinds else None
+    if remember is not None:
+        _calls = remember(arguments)
+    return y
+
+
+def compute(
+    problem: Problem,
+    names: tuple[str, ...],
+    source: str,
+    kinds: Kinds,
+    operands: tuple[Any, ...],
+    out: Any,
+    num_threads: int,
+) -> tuple[Any, BackendPlan | None]:
+    """Return the result of a problem of any operator, and the plan that computed it if there was something to compute.
+
+    `names`, `source` and `kinds` are who is to be asked, as `receive` gives it; `operands` are three, or None.
+    """
+    plan = None
     if kinds:
         name, plan = _plan(names, problem, kinds)
-        y: Array = execute_owned(name, problem, plan, (x, weight, bias), out, num_threads)
-    elif 0 in problem.out_shape:
-        plan = None
+        y = execute_owned(name, problem, plan, operands, out, num_threads)
+    elif problem.is_empty:
         y = _empty(names, problem, out)
     else:
         if out is not None:
             check_out(problem, out)
         name, plan = _plan(names, problem, kinds)
-        y = execute(name, problem, plan, (x, weight, bias), out, num_threads)
-        remember = getattr(plan, "remember", None) if by_default else None
-        if remember is not None:
-            _calls = remember(arguments)
-    if not by_default and traces():
-        record(problem, names, source, kinds, num_threads, plan, (x, weight, bias) if kinds else ())
-    return y
+        y = execute(name, problem, plan, operands, out, num_threads)
+    if traces():
+        record(problem, names, source, kinds, num_threads, plan, operands if kinds else ())
+    return y, plan
 
 
 def explain(
     x: Any,
-    weight: Any,
+    weight: Any = None,
     bias: Any = None,
     stride: Any = 1,
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
     *,
+    operator: str = "conv2d",
     backend: Any = None,
     num_threads: int | None = None,
     **options: Any,
@@ -224,6 +244,9 @@ def explain(
     ----------
     x, weight, bias, stride, padding, dilation, groups, backend, num_threads, **options
         As for `conv2d`, except `out`.
+    operator : str
+        The name of another function, such as ``"conv2d_grad_input"``; the arguments are then that function's, in its
+        order.
 
     Returns
     -------
@@ -239,8 +262,12 @@ def explain(
     """
     num_threads = check_num_threads(num_threads)
     names, source = selection(backend)
-    operands, (seen_x, seen_weight, seen_bias), choice = receive((x, weight, bias), None, names, source)
-    problem = Problem.of(seen_x, seen_weight, seen_bias, stride, padding, dilation, groups, **options)
+    if operator not in OPERATORS:
+        raise ValueError(f"operator must be one of {', '.join(OPERATORS)}, got {show(operator)}.")
+    given = dict(zip(OPERATORS[operator].operands, (x, weight, bias), strict=False))
+    rest = (*(x, weight, bias)[len(given) :], stride, padding, dilation, groups)
+    operands, seen, choice = receive_named(given, names, source)
+    problem = OPERATORS[operator].problem(*seen, *rest, **options)
     return Explanation.of(problem, *choice, num_threads, operands=operands if choice[2] else ())
 
 
@@ -283,11 +310,14 @@ def conv2d_output_shape(
 
 
 def _empty(names: tuple[str, ...], problem: Problem, out: Array | None) -> Array:
-    """The result without elements, which no plan is asked for, refused as a full one would be."""
+    """A result without elements or sums of nothing, which no plan is asked for; refused as another would be."""
     if out is not None:
         check_out(problem, out)
     choose(names, problem)
-    return np.empty(problem.out_shape, problem.dtype) if out is None else out
+    if out is None:
+        return np.zeros(problem.out_shape, problem.dtype)
+    out[...] = 0
+    return out
 
 
 def _plan(names: tuple[str, ...], problem: Problem, kinds: Kinds | None) -> tuple[str, BackendPlan]:

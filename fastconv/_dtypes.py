@@ -9,11 +9,9 @@ import numpy as np
 from ._arguments import clip, show
 
 
-def choose_dtypes(
-    x: np.dtype[Any], weight: np.dtype[Any], bias: np.dtype[Any] | None, asked: object
-) -> tuple[np.dtype[Any], np.dtype[Any]]:
-    """The dtypes of the arithmetic and of the result."""
-    inputs = {"x": x, "weight": weight} | ({} if bias is None else {"bias": bias})
+def choose_dtypes(operands: dict[str, Any], asked: object) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """The dtypes of the arithmetic and of the result, from the operands by name; those that are None do not count."""
+    inputs: dict[str, np.dtype[Any]] = {name: array.dtype for name, array in operands.items() if array is not None}
     for name, dtype in inputs.items():
         if not _is_supported(dtype):
             raise TypeError(

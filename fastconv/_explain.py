@@ -8,8 +8,9 @@ from typing import Any
 
 from ._errors import BackendError, ConfigError
 from ._problem import Problem
+from .backends._compose import Composed
 from .backends._selection import trace_into, traces
-from .backends._table import choose, is_loaded, load, specs
+from .backends._table import choose, is_loaded, specs
 from .backends._types import Kinds
 
 
@@ -65,7 +66,7 @@ class Explanation:
                 candidates[name] = "not needed"
             elif name in names:
                 try:
-                    choose((name,), problem, kinds)
+                    _, backend = choose((name,), problem, kinds)
                 except BackendError as error:
                     candidates[name] = str(error)
                 except ValueError as error:  # an algorithm that this backend does not have
@@ -74,12 +75,12 @@ class Explanation:
                     candidates[name] = str(error)
                 else:
                     chosen = name
-                    candidates[name] = "chosen" + _cost(name, problem)
+                    candidates[name] = "chosen" + _how(backend, problem)
             elif is_loaded(name):
                 candidates[name] = f"not asked for; {_answer(name, problem, kinds)}"
         details: dict[str, Any] = {}
-        if chosen is not None and 0 not in problem.out_shape:
-            plan = load(chosen).plan(problem) if plan is None else plan
+        if chosen is not None and not problem.is_empty:
+            plan = backend.plan(problem) if plan is None else plan
             details = _details(plan, num_threads, operands)
         return cls(problem, chosen, source, candidates, details)
 
@@ -130,15 +131,17 @@ def _details(plan: Any, num_threads: int, operands: tuple[Any, ...]) -> dict[str
 
 def _answer(name: str, problem: Problem, kinds: Kinds) -> str:
     try:
-        choose((name,), problem, kinds)
+        _, backend = choose((name,), problem, kinds)
     except Exception as error:  # whatever is wrong with a backend that nobody asked for
         return str(error)
-    return "it could" + _cost(name, problem)
+    return "it could" + _how(backend, problem)
 
 
-def _cost(name: str, problem: Problem) -> str:
+def _how(backend: Any, problem: Problem) -> str:
+    """Whether the operator is composed, and what the backend says that it costs."""
+    if isinstance(backend, Composed):
+        return ", composed from conv2d"
     try:
-        backend: Any = load(name)
         return f" (about {float(backend.cost(problem)):.2g} s)"
     except Exception:  # it has no `cost`, or none for this
         return ""

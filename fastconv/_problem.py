@@ -30,14 +30,24 @@ from ._arguments import (
 )
 from ._dtypes import choose_dtypes, native, read_dtype
 
+# What each operator's result has the shape of: the convolution's image, its kernels, one value a kernel, or its result.
+RESULTS = {
+    "conv2d": "y",
+    "conv2d_grad_input": "x",
+    "conv2d_grad_weight": "weight",
+    "conv2d_grad_bias": "bias",
+    "conv_transpose2d": "x",
+}
+
 
 class Problem(NamedTuple):
-    """One convolution, fully checked: integers, dtypes and names, but no arrays.
+    """One convolution, or its derivative, fully checked: integers, dtypes and names, but no arrays.
 
     Sizes are those of the canonical layout whatever the arrays' own: `n` images of `ic` channels and `ih` × `iw`
     pixels, `oc` kernels in `groups` groups, `kh` × `kw` taps, `oh` × `ow` outputs; stride `sh, sw`, dilation
     `dh, dw`, padding `pt, pb, pl, pr` (top, bottom, left, right). Equal problems are computed alike, so a problem is
-    the key of a plan.
+    the key of a plan. Whatever the `operator`, sizes are those of the convolution that it belongs to: a gradient with
+    respect to the image takes `n` × `oc` × `oh` × `ow` numbers and gives `n` × `ic` × `ih` × `iw`.
     """
 
     n: int
@@ -63,31 +73,42 @@ class Problem(NamedTuple):
     flip: bool
     x_axes: str  # the letters of x's axes in order, e.g. "NHWC", "CHW" or "HW"; the result has the same
     weight_axes: str  # e.g. "OIHW" or "HW"
-    x_dtype: np.dtype[Any]
-    weight_dtype: np.dtype[Any]
-    bias_dtype: np.dtype[Any] | None
+    x_dtype: np.dtype[Any]  # of the first operand, which is x in conv2d
+    weight_dtype: np.dtype[Any]  # of the second
+    bias_dtype: np.dtype[Any] | None  # of the third, None if there is none
     dtype: np.dtype[Any]  # of the result
     compute: np.dtype[Any]  # of the arithmetic: (u)int64, float32, float64, complex64 or complex128
     algorithm: str
-
-    @property
-    def operator(self) -> str:
-        """What is to be computed; another operator's problems say another."""
-        return "conv2d"
+    operator: str = "conv2d"  # what is to be computed, a name of `RESULTS`
 
     @property
     def out_shape(self) -> tuple[int, ...]:
-        """Shape of the result, in the order of `x_axes`."""
-        sizes = {"N": self.n, "C": self.oc, "H": self.oh, "W": self.ow}
-        return tuple(sizes[letter] for letter in self.x_axes)
+        """Shape of the result, in the order of its axes."""
+        return self.shape_of(RESULTS[self.operator])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no images, or no kernels: then the result has no elements, or is zero."""
+        return not (self.n and self.oc)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the direct algorithm."""
         return self.n * self.oc * self.oh * self.ow * (self.ic // self.groups) * self.kh * self.kw
 
+    def shape_of(self, array: str) -> tuple[int, ...]:
+        """Shape of the convolution's `x`, `weight`, `bias` or result `y`, in the order of its axes."""
+        if array == "bias":
+            return (self.oc,)
+        if array == "weight":
+            kernel = {"O": self.oc, "I": self.ic // self.groups, "H": self.kh, "W": self.kw}
+            return tuple(kernel[letter] for letter in self.weight_axes)
+        c, h, w = (self.oc, self.oh, self.ow) if array == "y" else (self.ic, self.ih, self.iw)
+        sizes = {"N": self.n, "C": c, "H": h, "W": w}
+        return tuple(sizes[letter] for letter in self.x_axes)
+
     def nchw(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """View of `x`, or of an array of the result's shape, with the axes N, C, H, W whatever its layout."""
+        """View of an array with the axes of `x`, or of conv2d's result, as N, C, H, W whatever its layout."""
         return _canonical(array, self.x_axes, "NCHW")
 
     def oihw(self, weight: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -134,10 +155,10 @@ class Problem(NamedTuple):
         flip = read_flag("flip", flip)
         algorithm = read_name("algorithm", algorithm)
         fill = read_number("fill_value", fill_value)
-        compute, result = choose_dtypes(x.dtype, weight.dtype, None if bias is None else bias.dtype, dtype)
+        compute, result = choose_dtypes({"x": x, "weight": weight, "bias": bias}, dtype)
 
         x_shape, weight_shape = x.shape, weight.shape
-        x_axes, weight_axes = _axes(x_shape, weight_shape, data_format, weight_format)
+        x_axes, weight_axes = axes_of(x_shape, weight_shape, data_format, weight_format)
         x_sizes = {"N": 1, "C": 1} | dict(zip(x_axes, x_shape, strict=True))
         weight_sizes = {"O": 1, "I": 1} | dict(zip(weight_axes, weight_shape, strict=True))
         n, ic, ih, iw = (x_sizes[letter] for letter in "NCHW")
@@ -311,8 +332,8 @@ def _extent(
     return before, after, (padded - reach) // s + 1
 
 
-def _axes(
-    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], data_format: object, weight_format: object
+def axes_of(
+    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], data_format: object, weight_format: object, name: str = "x"
 ) -> tuple[str, str]:
     """The letters of x's and of weight's axes, in order."""
     axes = read_axes("data_format", data_format, "NCHW", ("NCHW", "CHW", "HW"))
@@ -328,7 +349,7 @@ def _axes(
         weight_axes = weight_axes.replace("O", "").replace("I", "")
     if len(x_shape) != len(axes):
         raise ValueError(
-            f"x must have 4 axes, 3 (one image) or 2 (one channel of one image), and no more than data_format="
+            f"{name} must have 4 axes, 3 (one image) or 2 (one channel of one image), and no more than data_format="
             f"{show(data_format)} names, got shape {show(x_shape)}."
         )
     if len(weight_shape) != len(weight_axes) or (len(axes) == 2) != (len(weight_axes) == 2):

@@ -10,8 +10,10 @@ import numpy as np
 
 from . import _config
 from ._errors import BackendUnavailableError
+from ._problem import RESULTS
 from ._version import __version__
 from .backends import BackendSpec
+from .backends._compose import how
 from .backends._listing import backends
 from .backends._selection import selection
 from .backends._table import load, specs
@@ -54,6 +56,7 @@ def show_config() -> dict[str, Any]:
         "algorithms": {name: f"of {family}" for name, family in _kernels.algorithms().items()},
         "backend": {"names": list(names), "from": source},
         "backends": backends(),
+        "operators": {name: {spec.name: how(spec, name) for spec in specs().values()} for name in RESULTS},
         "specs": {name: _described(spec) for name, spec in specs().items()},
         "environment": {
             name: {"value": os.environ.get(name), "meaning": row.meaning} for name, row in _config.VARIABLES.items()

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
+WAYS = ("its own", "composed from conv2d")  # how a backend may have an operator
+
 HELP = "show the version, backends, instruction sets, threads and compiler"
 
 
@@ -48,12 +50,17 @@ def as_text(config: dict[str, Any]) -> str:
         (name, _origin(config["specs"][name]), ", ".join(config["specs"][name]["owns"]) or "-", verdict)
         for name, verdict in config["backends"].items()
     ]
+    operators = [
+        (name, *(f"{way}: {', '.join(row for row in rows if rows[row] == way) or '-'}" for way in WAYS))
+        for name, rows in config["operators"].items()
+    ]
     return "\n".join(
         [
             f"fastconv {config['fastconv']}",
             *_columns(facts),
             *_section("instruction sets, best first", isas.items()),
             *_section(f"backends; {chosen}", backends),
+            *_section("operators, and whose they are", operators),
             *_section("environment variables", variables),
         ]
     )

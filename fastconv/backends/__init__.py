@@ -51,7 +51,12 @@ class BackendPlan(Protocol):
     """
 
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any, num_threads: int) -> Any:
-        """Write the result into `out` and return it. Inputs are checked, in any layout, and are not modified."""
+        """Write the result into `out` and return it. Inputs are checked, in any layout, and are not modified.
+
+        Of other operators than conv2d the operands come in the same three places, None where there are fewer: (grad,
+        weight) for conv2d_grad_input, (x, grad) for conv2d_grad_weight, (grad,) for conv2d_grad_bias and (x, weight,
+        bias) for conv_transpose2d.
+        """
 
 
 class Backend(Protocol):
@@ -93,7 +98,8 @@ class BackendSpec(NamedTuple):
     accepts : tuple of str
         Array types that it takes besides, in the same form; "numpy:ndarray" is also whatever NumPy converts.
     operators : tuple of str
-        The operators that it has; `Problem.operator` is one of them.
+        The operators that it has: the `operator` of each problem that it gets is one of them. Others are composed from
+        its conv2d, for NumPy's arrays, or refused.
     """
 
     name: str
@@ -113,7 +119,12 @@ BUILT_IN = (
         hint="sources that are not compiled? run from another folder, or compile them in place: pip install -e .",
         distribution="fastconv",
     ),
-    BackendSpec("reference", "fastconv.backends.reference:ReferenceBackend", distribution="fastconv"),
+    BackendSpec(
+        "reference",
+        "fastconv.backends.reference:ReferenceBackend",
+        distribution="fastconv",
+        operators=("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias", "conv_transpose2d"),
+    ),
     BackendSpec(
         "dask",
         "fastconv.backends.dask:DaskBackend",

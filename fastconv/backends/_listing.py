@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import threading
 
+from .._arguments import show
+from .._problem import RESULTS
 from . import BUILT_IN, BackendSpec, _table
+from ._compose import how
 from ._table import find, load, specs
 
 PATIENCE = 10.0  # seconds that `backends` waits for one plugin to load and probe
 
 
-def backends() -> dict[str, str]:
+def backends(operator: str = "conv2d") -> dict[str, str]:
     """Return every backend that is built in, registered or installed, with "usable" or why it can't be used.
 
     Loads and probes each of them; a broken one breaks nothing but its own line, and a slow one is left after ten
     seconds.
+
+    Parameters
+    ----------
+    operator : str
+        What they are to compute: the name of a function, such as ``"conv2d_grad_input"``.
 
     Examples
     --------
     >>> import fastconv
     >>> fastconv.backends()["cpu"]
     'usable'
+    >>> fastconv.backends(operator="conv2d_grad_input")["cpu"]
+    'usable, composed from conv2d'
     """
-    return {name: _verdict(name) for name in specs()}
+    if operator not in RESULTS:
+        raise ValueError(f"operator must be one of {', '.join(RESULTS)}, got {show(operator)}.")
+    return {name: _verdict_on(spec, operator) for name, spec in specs().items()}
+
+
+def _verdict_on(spec: BackendSpec, operator: str) -> str:
+    verdict, answer = _verdict(spec.name), how(spec, operator)
+    if verdict != "usable" or answer == "its own":
+        return verdict
+    return f"usable, {answer}" if answer.startswith("composed") else answer
 
 
 def _verdict(name: str) -> str:

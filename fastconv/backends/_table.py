@@ -14,7 +14,7 @@ from .._errors import (
     BackendUnsupportedError,
 )
 from .._problem import Problem
-from . import BUILT_IN, Backend, BackendPlan, BackendSpec
+from . import BUILT_IN, Backend, BackendPlan, BackendSpec, _compose
 from ._types import Kinds, refuse_types
 
 _registered: dict[str, BackendSpec] = {}
@@ -29,6 +29,8 @@ if hasattr(os, "register_at_fork"):
 def choose(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -> tuple[str, Backend]:
     """Return the first of the named backends that can compute the problem, and its name; raise its reason if none.
 
+    An operator that it does not have is composed from its conv2d: what is returned is then a `Composed`.
+
     `kinds` are the operands' types, as `_types.route` gives them; None for a question that is not about arrays.
     """
     refusals: list[BackendError] = []
@@ -36,10 +38,11 @@ def choose(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -
         try:
             spec = find(name)
             refuse_types(spec, kinds)
-            if problem.operator not in spec.operators:
-                has = ", ".join(spec.operators)
-                raise BackendUnsupportedError(f"backend {name!r} has no {problem.operator}; it has {has}.")
-            backend = load(name)
+            if problem.operator in spec.operators:
+                backend = load(name)
+            else:
+                _compose.refuse(spec, problem.operator, bool(kinds))
+                backend = _compose.Composed(load(name))
             _refuse_algorithm(name, backend, problem, strict=len(names) == 1)
             reason: object = backend.reject(problem)
             if reason is None:

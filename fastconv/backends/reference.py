@@ -1,4 +1,4 @@
-"""The reference backend: plain NumPy, the executable definition of the operator.
+"""The reference backend: plain NumPy, the executable definition of the operators.
 
 Where a kernel and this file disagree, the kernel is wrong. Floats are accumulated in float64 (complex128), integers
 exactly modulo 2**64, and the sum is rounded once.
@@ -6,11 +6,14 @@ exactly modulo 2**64, and the sum is rounded once.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._problem import Problem
+
+if TYPE_CHECKING:
+    from ._adjoints import AdjointPlan
 
 Array = np.ndarray[Any, Any]
 
@@ -28,9 +31,13 @@ class ReferenceBackend:
         """Return None: every problem is computed."""
         return None
 
-    def plan(self, problem: Problem) -> ReferencePlan:
-        """Return the plan of a problem."""
-        return ReferencePlan(problem)
+    def plan(self, problem: Problem) -> ReferencePlan | AdjointPlan:
+        """Return the plan of a problem; those of other operators than conv2d have their definitions in `_adjoints`."""
+        if problem.operator == "conv2d":
+            return ReferencePlan(problem)
+        from ._adjoints import AdjointPlan
+
+        return AdjointPlan(problem)
 
 
 class ReferencePlan:

@@ -20,6 +20,7 @@ import fastconv
 
 from ._calls import Call, random_call
 from ._judge import expect, judge
+from ._operators import OperatorConformance
 from ._state import snapshot
 from ._views import frozen, views
 from .strategies import calls
@@ -29,7 +30,7 @@ Array = np.ndarray[Any, Any]
 FORK_SECONDS = 60.0
 
 
-class BackendConformance:
+class BackendConformance(OperatorConformance):
     """Tests of one backend. Subclass it under a name that pytest collects, and say which backend it is.
 
     Attributes

@@ -1,0 +1,173 @@
+"""Operators in terms of conv2d, the rows of the table of compositions. See docs/design/0011-operators.md.
+
+A composition is an exact rewriting of one problem: it says which problems of conv2d it comes down to, and runs their
+plans on views of the operands and of the result. Nothing is padded with zeros between pixels, and what is copied is
+said.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .._errors import BackendResultError
+from .._problem import Problem
+from ._phases import Phase, fold, phases
+
+Array = np.ndarray[Any, Any]
+Plans = Mapping[Problem, Callable[..., Any]]
+
+
+class GradInput:
+    """Gradient with respect to the image: of the gradient a convolution of stride 1 for each phase, kernels turned.
+
+    Where padding is not constant, the gradient of the padded image is taken and folded back to where its pixels came
+    from.
+    """
+
+    conjugates = True
+
+    def __init__(self, problem: Problem) -> None:
+        p = self.problem = problem
+        self.folds = p.padding_mode != "constant" and any((p.pt, p.pb, p.pl, p.pr))
+        self.sums = p.compute if self.folds or p.bias_dtype is not None else p.dtype  # rounded once, at the end
+        rows = (p.ih + p.pt + p.pb, 0) if self.folds else (p.ih, p.pt)
+        columns = (p.iw + p.pl + p.pr, 0) if self.folds else (p.iw, p.pl)
+        pairs = itertools.product(
+            phases(rows[0], p.kh, p.sh, p.dh, rows[1], p.oh), phases(columns[0], p.kw, p.sw, p.dw, columns[1], p.ow)
+        )
+        self.steps = [(self._convolution(*pair), *pair) for pair in pairs]
+        self.problems: tuple[Problem, ...] = tuple(step[0] for step in self.steps)
+
+    def _convolution(self, rows: Phase, columns: Phase) -> Problem:
+        p = self.problem
+        kh, kw = len(range(p.kh)[rows.taps]), len(range(p.kw)[columns.taps])
+        ih, iw = max(rows.cut.stop - rows.cut.start, 1), max(columns.cut.stop - columns.cut.start, 1)
+        return _conv2d(
+            p, n=p.n, groups=p.groups, ic=p.oc, oc=p.ic, ih=ih, iw=iw, kh=kh, kw=kw, oh=rows.size, ow=columns.size,
+            dh=p.dh // math.gcd(p.sh, p.dh), dw=p.dw // math.gcd(p.sw, p.dw), pt=rows.before, pb=rows.after,
+            pl=columns.before, pr=columns.after, dtype=self.sums,
+        )  # fmt: skip
+
+    def __call__(self, plans: Plans, x: Array, weight: Any, bias: Any, out: Array, num_threads: int) -> None:
+        """Write the gradient into `out`."""
+        p = self.problem
+        grad, result = p.nchw(x), p.nchw(out)
+        kernel = _turned(p, _conjugate(weight) if self.conjugates else weight)
+        in_place = not self.folds and (bias is None or out.dtype == self.sums)
+        if not in_place:
+            result = np.zeros(result.shape, self.sums)
+        elif sum(rows.size * columns.size for _, rows, columns in self.steps) < p.ih * p.iw:
+            result[...] = 0  # pixels that no tap reaches
+        for problem, rows, columns in self.steps:
+            seen = grad[:, :, rows.cut, columns.cut]
+            if 0 in seen.shape:
+                seen = np.zeros((p.n, p.oc, problem.ih, problem.iw), grad.dtype)
+            taps = kernel[:, :, rows.taps, columns.taps][:, :, ::-1, ::-1]
+            if self.folds:
+                part = np.empty((p.n, p.ic, rows.size, columns.size), p.compute)
+                _convolve(plans, problem, seen, taps, part, num_threads)
+                part = fold(part, 2, rows.pixels, p.pt, p.ih, p.padding_mode)
+                result += fold(part, 3, columns.pixels, p.pl, p.iw, p.padding_mode)
+            else:
+                _convolve(plans, problem, seen, taps, result[:, :, rows.pixels, columns.pixels], num_threads)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if bias is not None:
+                result += bias.astype(p.compute)[:, None, None]
+            if not in_place:
+                p.nchw(out)[...] = result
+
+
+class Transpose(GradInput):
+    """Transposed convolution: the same without conjugation."""
+
+    conjugates = False
+
+
+class GradWeight:
+    """Gradient with respect to the kernels: batch and channels exchanged, the gradient a kernel, dilation as stride."""
+
+    def __init__(self, problem: Problem) -> None:
+        p = self.problem = problem
+        self.rows = self._axis(p.ih, p.kh, p.sh, p.dh, p.pt, p.oh)
+        self.columns = self._axis(p.iw, p.kw, p.sw, p.dw, p.pl, p.ow)
+        (ih, pb, kh), (iw, pr, kw) = self.rows, self.columns
+        self.fits = (kh, kw) == (p.kh, p.kw)
+        self.convolution = _conv2d(
+            p, n=p.ic // p.groups, groups=p.groups, ic=p.groups * p.n, oc=p.oc, ih=ih, iw=iw, kh=p.oh, kw=p.ow, oh=kh,
+            ow=kw, sh=p.dh, sw=p.dw, dh=p.sh, dw=p.sw, pt=p.pt, pb=pb, pl=p.pl, pr=pr, padding_mode=p.padding_mode,
+            fill_value=p.fill_value.conjugate(),
+        )  # fmt: skip
+        self.problems: tuple[Problem, ...] = (self.convolution,)
+
+    def _axis(self, size: int, k: int, s: int, d: int, before: int, out: int) -> tuple[int, int, int]:
+        """How many pixels are read, padding after them, and how many sums come out."""
+        after = (out - 1) * s + (k - 1) * d + 1 - before - size
+        if after < 0 and (before == 0 or self.problem.padding_mode == "constant"):
+            size = max(size + after, 1)  # the last pixels, which no window reaches
+        after = max(after, 0)  # where they stay, for the padding before the image, there are sums to drop
+        return size, after, (size + before + after - (out - 1) * s - 1) // d + 1
+
+    def __call__(self, plans: Plans, x: Array, weight: Any, bias: Any, out: Array, num_threads: int) -> None:
+        """Write the gradient into `out`."""
+        p, conv = self.problem, self.convolution
+        x = _conjugate(p.nchw(x)[:, :, : conv.ih, : conv.iw])
+        # Channels are those of a group, and then all images; a view unless there are several of both.
+        x = x.reshape(p.n, p.groups, p.ic // p.groups, *x.shape[2:]).transpose(2, 1, 0, 3, 4)
+        image = x.reshape(conv.n, conv.ic, conv.ih, conv.iw)
+        result = p.oihw(out).transpose(1, 0, 2, 3)
+        sums = result if self.fits else np.empty((conv.n, conv.oc, conv.oh, conv.ow), out.dtype)
+        _convolve(plans, conv, image, p.nchw(weight).transpose(1, 0, 2, 3), sums, num_threads)
+        if not self.fits:
+            result[...] = sums[:, :, : p.kh, : p.kw]
+
+
+class GradBias:
+    """Gradient with respect to the bias: a sum, of floats in float64."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.problems: tuple[Problem, ...] = ()
+
+    def __call__(self, plans: Plans, x: Array, weight: Any, bias: Any, out: Array, num_threads: int) -> None:
+        """Write the sums into `out`."""
+        p = self.problem
+        wide = p.compute if p.compute.kind in "iu" else np.result_type(p.compute, np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            out[...] = p.nchw(x).sum((0, 2, 3), dtype=wide)
+
+
+def _conv2d(p: Problem, **changes: Any) -> Problem:
+    """A problem of conv2d on views, C last where `p` has it last; what is not named is as simple as it can be."""
+    simple: dict[str, Any] = {"sh": 1, "sw": 1, "padding_mode": "constant", "fill_value": 0, "flip": False}
+    axes = "NHWC" if p.x_axes.endswith("C") else "NCHW"
+    simple |= {"x_axes": axes, "weight_axes": "OIHW", "bias_dtype": None, "operator": "conv2d"}
+    return p._replace(**(simple | changes))
+
+
+def _convolve(plans: Plans, problem: Problem, image: Array, kernel: Array, result: Array, num_threads: int) -> None:
+    order = ["NCHW".index(letter) for letter in problem.x_axes]
+    written = result.transpose(order)
+    given = plans[problem](image.transpose(order), kernel, None, written, num_threads)
+    if given is not written:
+        if type(given) is not np.ndarray or given.shape != written.shape or given.dtype != problem.dtype:
+            kind = type(given).__name__
+            raise BackendResultError(
+                f"conv2d of the backend returned a {kind} that is not its result, as a part of this."
+            )
+        written[...] = given
+
+
+def _turned(p: Problem, weight: Array) -> Array:
+    """The kernels with input and output channels of each group exchanged; a copy if there are several groups."""
+    kernel = p.oihw(weight)
+    grouped = kernel.reshape(p.groups, p.oc // p.groups, *kernel.shape[1:]).swapaxes(1, 2)
+    return grouped.reshape(p.ic, p.oc // p.groups, p.kh, p.kw)
+
+
+def _conjugate(array: Array) -> Array:
+    return np.conj(array) if array.dtype.kind == "c" else array

@@ -1,0 +1,64 @@
+"""One axis of a gradient with respect to the image: which pixels the same taps reach, and where padding came from.
+
+Arithmetic alone, and the addition of pixels that are copies of one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .reference import extend
+
+Array = np.ndarray[Any, Any]
+
+
+class Phase(NamedTuple):
+    """Pixels of one axis, every `s`-th, that the same taps reach: a convolution of stride 1 with those taps."""
+
+    pixels: slice
+    taps: slice
+    size: int  # how many pixels
+    cut: slice  # of the gradient's axis; empty where the pixels see nothing of it
+    before: int
+    after: int
+
+
+def phases(size: int, k: int, s: int, d: int, before: int, out: int) -> Iterator[Phase]:
+    """Yield the phases of an axis of `size` pixels, the first `before` after the padded axis' own.
+
+    Pixel u of the padded axis gets w[a] · grad[(u − a·d) / s] for each tap a that makes this whole. Taps a0, a0 + step,
+    … with step = s / gcd(s, d) reach the same pixels, d / gcd(s, d) apart in the gradient.
+    """
+    step, apart = s // math.gcd(s, d), d // math.gcd(s, d)
+    for a0 in range(min(k, step)):
+        first = before + (a0 * d - before) % s
+        count = -((first - before - size) // s)
+        if count <= 0:
+            continue
+        reach = ((k - 1 - a0) // step) * apart  # from the first of these taps to the last, in the gradient
+        low = (first - a0 * d) // s - reach
+        high = low + reach + count
+        inside = slice(max(low, 0), min(high, out))
+        if inside.start >= inside.stop:  # nothing but zeros: one of them, and the rest is padding
+            inside, pads = slice(0, 0), (0, high - low - 1)
+        else:
+            pads = inside.start - low, high - inside.stop
+        yield Phase(slice(first - before, None, s), slice(a0, None, step), count, inside, *pads)
+
+
+def fold(part: Array, axis: int, pixels: slice, before: int, size: int, mode: str) -> Array:
+    """The sums of those pixels of a padded axis that are one pixel of the image."""
+    where = extend(np.arange(part.shape[axis]) * (pixels.step or 1) + pixels.start - before, size, mode)[1]
+    order = np.argsort(where, kind="stable")
+    _, first, counts = np.unique(where[order], return_index=True, return_counts=True)
+    part = np.moveaxis(part, axis, 0)
+    folded = np.zeros((size, *part.shape[1:]), part.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for turn in range(counts.max()):  # each pixel of the image once a turn
+            those = order[first[counts > turn] + turn]
+            folded[where[those]] += part[those]
+    return np.moveaxis(folded, 0, axis)

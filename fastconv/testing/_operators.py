@@ -1,0 +1,160 @@
+"""Calls of the operators beside conv2d, made of calls of conv2d, and what the conformance kit asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastconv
+
+from ._calls import Call, random_call
+from ._judge import expect
+
+Array = np.ndarray[Any, Any]
+
+OPERATORS = ("conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias", "conv_transpose2d")
+
+
+class OperatorCall(NamedTuple):
+    """A call of another operator: its arrays, the rest of its arguments, and the call of conv2d that it belongs to."""
+
+    operator: str
+    operands: tuple[Array | None, ...]
+    shape: tuple[Any, ...]  # that of the image or of the kernels, for an operator that is told
+    options: dict[str, Any]
+    of: Call
+
+    def run(self, backend: str | None = None, **changes: Any) -> Any:
+        """Return the result."""
+        function = getattr(fastconv, self.operator)
+        return function(*self.operands, *self.shape, **(self.options | changes), backend=backend)
+
+    def explain(self, backend: str, **changes: Any) -> fastconv.Explanation:
+        """Return what would compute it."""
+        options = self.options | changes
+        operands: tuple[Any, ...] = (*self.operands, *self.shape)
+        return fastconv.explain(*operands, **options, operator=self.operator, backend=backend)
+
+
+def operator_call(operator: str, call: Call) -> OperatorCall:
+    """Return a call of an operator on the arrays of a call of conv2d, with a gradient that is drawn for it."""
+    options = {key: value for key, value in call.options.items() if key != "dtype"}
+    y = fastconv.conv2d(call.x, call.weight, **options, backend="reference")
+    rng = np.random.default_rng(0 if call.seed is None else call.seed)
+    whole = rng.integers(0 if y.dtype.kind == "u" else -3, 4, y.shape)
+    values = whole if call.exact else np.asarray(rng.standard_normal(y.shape))
+    grad = values.astype(y.dtype) * (y.dtype.type(1 - 2j) if y.dtype.kind == "c" else y.dtype.type(1))
+    if operator == "conv2d_grad_input":
+        return OperatorCall(operator, (grad, call.weight), (call.x.shape,), options, call)
+    if operator == "conv2d_grad_weight":
+        return OperatorCall(operator, (call.x, grad), (call.weight.shape,), options, call)
+    if operator == "conv2d_grad_bias":
+        kept = ("data_format", "num_threads")
+        return OperatorCall(operator, (grad,), (), {key: options[key] for key in kept if key in options}, call)
+    axes = options.get("data_format", "NCHW")[-call.x.ndim :] if call.x.ndim != 2 else "HW"
+    size = dict(zip(axes, call.x.shape, strict=True))
+    channels = size.get("C", 1)
+    bias = np.arange(channels).astype(y.dtype) if channels % 2 else None
+    return OperatorCall(
+        operator, (grad, call.weight, bias), (), options | {"output_shape": (size["H"], size["W"])}, call
+    )
+
+
+def judge_operator(call: OperatorCall, result: Array) -> None:
+    """Compare the result of a call that is summed in any order with the reference backend's."""
+    expected = call.run("reference")
+    same = result.shape == expected.shape and result.dtype.newbyteorder("=") == expected.dtype
+    expect(same, f"shape {result.shape}, dtype {result.dtype}, expected {expected.shape}, {expected.dtype} for {call}")
+    if np.array_equal(result, expected):
+        return
+    expect(result.dtype.kind not in "iu" and not call.of.exact, f"not exact for {call}")
+    got, want = _wide(result), _wide(expected)
+    finite = np.isfinite(want)
+    expect(np.array_equal(np.isnan(got), np.isnan(want)), f"another pattern of NaN for {call}")
+    expect(np.array_equal(finite, np.isfinite(got)), f"another pattern of infinities for {call}")
+    with np.errstate(invalid="ignore"):
+        excess = np.abs(got - want)[finite] - _bound(call)[finite]
+    expect(not (excess > 0).any(), f"outside the bound, worst by {excess.max(initial=0):.3g}, for {call}")
+
+
+def _bound(call: OperatorCall) -> Array:
+    """Most by which two results may differ whose sums are taken in any order, each rounded once to the result's dtype.
+
+    The operator itself says how many terms a sum has, if all numbers are 1, and what their sizes add up to.
+    """
+    problem = call.explain("reference").problem
+    filled = call.options.get("fill_value", 0)
+    terms = _of_sizes(call, [None if a is None else np.ones(a.shape) for a in call.operands], int(bool(filled)))
+    sums = _of_sizes(call, [None if a is None else np.abs(_wide(a)) for a in call.operands], abs(filled))
+    parts = 3 if problem.compute.kind == "c" else 1  # each part of a complex product is a sum of twice the terms
+    info = np.finfo(problem.compute)
+    k = parts * (2 * terms + 2) * float(info.eps) / 2  # as many additions again where padding is folded back
+    bound = 2 * (k / (1 - k)) * sums + parts * (2 * terms + 2) * float(info.smallest_subnormal)
+    if problem.dtype.itemsize == 2:
+        bound += 2.0**-9 * sums + 2.0**-23 if problem.dtype.name == "float16" else 2.0**-7 * sums
+    return np.asarray(bound)
+
+
+def _of_sizes(call: OperatorCall, operands: list[Array | None], fill: float) -> Array:
+    changes = {"fill_value": fill} if "fill_value" in call.options else {}
+    result: Array = call._replace(operands=tuple(operands)).run("reference", **changes)
+    return result
+
+
+def _wide(array: Array) -> Array:
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+
+
+def operator_calls(operator: str, seeds: Iterable[int]) -> Iterator[OperatorCall]:
+    """Yield the calls of an operator that belong to random calls of conv2d, where there are such."""
+    for seed in seeds:
+        call = random_call(seed)
+        if operator != "conv_transpose2d" or call.weight.size:  # whose image has channels
+            yield operator_call(operator, call)
+
+
+class OperatorConformance:
+    """What a backend makes of the operators beside conv2d: those that it has, and those composed from its conv2d."""
+
+    backend: str = ""
+    problems: int = 300
+    exact: bool = True
+    may_call: tuple[str, ...] = ()
+
+    def test_other_operators(self) -> None:
+        """Gradients and transposed convolutions come out right, the backend's own or composed, or are refused."""
+        spec = fastconv.backend_spec(self.backend)
+        if "numpy:ndarray" not in spec.accepts or not self.exact:
+            return
+        direct = self._direct()
+        for operator in OPERATORS:
+            taken = 0
+            for call in operator_calls(operator, range(self.problems // 3)):
+                taken += self._check(call, operator in spec.operators, direct)
+            expect(taken > 0, f"it takes none of {self.problems // 3} random calls of {operator}")
+
+    def _direct(self) -> dict[str, Any]:
+        """What asks for sums of products, if the backend has to be asked."""
+        try:
+            fastconv.explain(np.ones((1, 1)), np.ones((1, 1)), backend=self.backend, algorithm="direct")
+        except (ValueError, fastconv.BackendError):
+            return {}
+        return {"algorithm": "direct"}
+
+    def _check(self, call: OperatorCall, own: bool, direct: dict[str, Any]) -> bool:
+        changes = {} if call.operator == "conv2d_grad_bias" else direct
+        verdict = call.explain(self.backend, **changes).candidates[self.backend].split(" (about")[0]
+        try:
+            with fastconv.trace() as traced:
+                result = call.run(self.backend, **changes)
+        except fastconv.BackendUnsupportedError as refusal:
+            expect(not verdict.startswith("chosen"), f"reject had nothing to say, and then: {refusal} ({call})")
+            return False
+        expected = "chosen" if own else "chosen, composed from conv2d"
+        expect(verdict == expected, f"it was to be {expected!r}, and was {verdict!r}: {call}")
+        ran = [record.backend for record in traced]
+        expect(ran[-1:] == [self.backend] and not {*ran} - {self.backend, *self.may_call}, f"backends {ran} ran {call}")
+        judge_operator(call, result)
+        return True

@@ -1,0 +1,329 @@
+"""The operators beside conv2d: adjoints of it, natively or composed, or refused with the reason."""
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import BackendSpec, conv2d, conv2d_grad_bias, conv2d_grad_input, conv2d_grad_weight, conv_transpose2d
+from fastconv.backends._compose import COMPOSITIONS
+from fastconv.backends.reference import ReferenceBackend
+from fastconv.testing import BackendConformance, MismatchError, random_call
+from fastconv.testing._operators import OPERATORS, judge_operator, operator_calls
+
+CHUNKS = 8
+EACH = 30
+
+
+def integers(rng, shape):
+    return rng.integers(-4, 5, shape)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_gradients_are_the_adjoints_of_conv2d(chunk, backend):
+    """<conv2d(x, w), g> = <x, grad_input(g, w)> = <w, grad_weight(x, g)>, exactly, over the whole argument space."""
+    for seed in range(chunk * EACH, (chunk + 1) * EACH):
+        call, rng = random_call(seed), np.random.default_rng(seed)
+        options = {k: v for k, v in call.options.items() if k not in ("dtype", "fill_value")}
+        x, weight = integers(rng, call.x.shape), integers(rng, call.weight.shape)
+        y = conv2d(x, weight, **options)
+        grad = integers(rng, y.shape)
+        product = (y * grad).sum()
+        by_image = conv2d_grad_input(grad, weight, x.shape, **options, backend=backend)
+        by_kernel = conv2d_grad_weight(x, grad, weight.shape, **options, backend=backend)
+        assert by_image.dtype == by_kernel.dtype == np.int64
+        assert (x * by_image).sum() == product, repr(call)
+        assert (weight * by_kernel).sum() == product, repr(call)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_compositions_agree_with_the_definitions(chunk, operator):
+    """Dtypes, layouts, NaN and infinities of random calls, in sums whose error is proved."""
+    direct = {} if operator == "conv2d_grad_bias" else {"algorithm": "direct"}
+    for call in operator_calls(operator, range(chunk * EACH, (chunk + 1) * EACH)):
+        judge_operator(call, call.run("cpu", **direct))
+
+
+def test_the_judge_refuses_wrong_results():
+    for call in operator_calls("conv2d_grad_weight", range(100)):
+        right = call.run("reference")
+        if right.size and right.dtype.kind == "f" and right.dtype.itemsize > 2 and np.isfinite(right).all():
+            with pytest.raises(AssertionError):
+                judge_operator(call, right + np.abs(right).max() * right.dtype.type(0.03) + right.dtype.type(0.03))
+
+
+def test_fill_value_counts_in_the_gradient_of_kernels_alone():
+    x, grad = np.zeros((3, 3), int), np.ones((5, 5), int)
+    np.testing.assert_array_equal(conv2d_grad_weight(x, grad, (1, 1), padding=1, fill_value=7), [[7 * 16]])
+    options = {"padding": 1, "fill_value": 7}
+    np.testing.assert_array_equal(conv2d_grad_input(grad, [[2]], (3, 3), **options), np.full((3, 3), 2))
+
+
+def test_padding_gives_back_to_where_it_came_from():
+    grad, one = np.arange(1, 8)[None], [[1]]
+    options = {"padding": ((0, 0), (2, 2))}
+    expected = {
+        "constant": [3, 4, 5],
+        "reflect": [3 + 1 + 7, 4 + 2 + 6, 5],
+        "symmetric": [3 + 2, 4 + 1 + 7, 5 + 6],
+        "edge": [3 + 1 + 2, 4, 5 + 6 + 7],
+        "wrap": [3 + 6, 4 + 1 + 7, 5 + 2],
+    }
+    expected["reflect"] = [3 + 7, 4 + 2 + 6, 5 + 1]
+    for mode, values in expected.items():
+        assert conv2d_grad_input(grad, one, (1, 3), **options, padding_mode=mode).tolist() == [values], mode
+
+
+def test_complex_gradients_are_those_of_the_hermitian_product():
+    rng = np.random.default_rng(0)
+    x, weight = (integers(rng, shape) + 1j * integers(rng, shape) for shape in ((2, 3, 6, 5), (4, 3, 2, 3)))
+    options = {"stride": (2, 1), "padding": 1, "padding_mode": "edge"}
+    y = conv2d(x, weight, **options)
+    grad = integers(rng, y.shape) + 1j * integers(rng, y.shape)
+    product = (y * grad.conj()).sum()
+    for backend in ("cpu", "reference"):
+        by_image = conv2d_grad_input(grad, weight, x.shape, **options, backend=backend)
+        by_kernel = conv2d_grad_weight(x, grad, weight.shape, **options, backend=backend)
+        assert (x * by_image.conj()).sum() == product
+        assert (weight * by_kernel.conj()).sum() == product
+        transposed = conv_transpose2d(grad, weight, **options, output_shape=x.shape[2:], backend=backend)
+        np.testing.assert_array_equal(transposed, conv2d_grad_input(grad, weight.conj(), x.shape, **options))
+
+
+def test_narrow_floats_are_rounded_once():
+    grad = np.full((1, 1, 1, 4097), 1, np.float16)
+    assert conv2d_grad_bias(grad) == np.float16(4096)
+    assert conv2d_grad_bias(grad, dtype="f4") == 4097
+    grad, weight = np.array([[2048, 1, 1]], np.float16), np.ones((1, 3), np.float16)
+    assert conv2d_grad_input(grad, weight, (1, 1), padding=((0, 0), (2, 2))).tolist() == [[2050]]
+    assert conv2d_grad_input(grad, weight, (1, 1), padding=((0, 0), (2, 2)), padding_mode="edge").dtype == np.float16
+
+
+@pytest.mark.parametrize("padding", [0, 1, ((1, 0), (0, 2)), "valid", "full"])
+@pytest.mark.parametrize("stride", [1, 2, (3, 2)])
+def test_transposed_convolution_has_the_size_that_its_convolution_undoes(stride, padding):
+    x, weight = np.arange(1, 2 * 3 * 4 * 5 + 1).reshape(2, 3, 4, 5), np.arange(3 * 2 * 3 * 4).reshape(3, 2, 3, 4)
+    for extra in {0, 1} if stride != 1 else {0}:
+        y = conv_transpose2d(x, weight, None, stride, padding, output_padding=extra)
+        assert fastconv.conv2d_output_shape(y.shape, weight.shape, stride, padding) == x.shape
+        np.testing.assert_array_equal(y, conv2d_grad_input(x, weight, y.shape, stride, padding))
+        again = conv_transpose2d(x, weight, [1, 2], stride, padding, output_shape=y.shape[2:])
+        np.testing.assert_array_equal(again, y + np.array([1, 2])[:, None, None])
+
+
+def test_transposed_convolution_for_every_other_size():
+    x, weight = np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3))
+    with pytest.raises(ValueError, match="say which it is with output_shape"):
+        conv_transpose2d(x, weight, stride=2, padding="same")
+    for size in (7, 8):
+        assert conv_transpose2d(x, weight, stride=2, padding="same", output_shape=(size, size)).shape[2:] == (
+            size,
+            size,
+        )
+
+
+def test_nothing_to_sum_is_zero():
+    for backend in ("cpu", "reference"):
+        options = {"padding": 1, "backend": backend}
+        assert conv2d_grad_input(np.ones((0, 3, 5, 5)), np.ones((3, 2, 3, 3)), (0, 2, 5, 5), **options).size == 0
+        for n, o in ((0, 3), (2, 0), (0, 0)):
+            x, grad = np.ones((n, 2, 5, 5)), np.ones((n, o, 5, 5))
+            out = np.full((o, 2, 3, 3), 7.0)
+            assert conv2d_grad_weight(x, grad, (o, 2, 3, 3), **options, out=out) is out
+            assert not out.any()
+            assert conv2d_grad_bias(grad, backend=backend).tolist() == [0] * o
+            assert not conv2d_grad_input(grad, np.ones((o, 2, 3, 3)), x.shape, **options).any()
+        assert conv_transpose2d(np.ones((0, 3, 5, 5)), np.ones((3, 2, 3, 3)), **options).shape == (0, 2, 5, 5)
+
+
+def test_out_is_written_in_any_layout_also_over_an_operand():
+    grad, weight = np.arange(36.0).reshape(1, 1, 6, 6), np.ones((1, 1, 3, 3))
+    expected = conv2d_grad_input(grad, weight, (1, 1, 6, 6), padding=1)
+    wide = np.zeros((1, 1, 12, 12))[:, :, ::2, ::-2]
+    assert conv2d_grad_input(grad, weight, (1, 1, 6, 6), padding=1, out=wide) is wide
+    np.testing.assert_array_equal(wide, expected)
+    swapped = np.empty((1, 1, 6, 6), ">f8")
+    np.testing.assert_array_equal(conv2d_grad_input(grad, weight, (1, 1, 6, 6), padding=1, out=swapped), expected)
+    conv2d_grad_input(grad, weight, (1, 1, 6, 6), padding=1, out=grad)
+    np.testing.assert_array_equal(grad, expected)
+
+
+def test_padding_as_wide_as_it_may_be():
+    """Neither time nor memory grows with padding that no window reads."""
+    far = {"stride": 2**30, "padding": 2**30}
+    grad = np.arange(9.0).reshape(3, 3)
+    assert conv2d_grad_input(grad, [[2.0]], (1, 1), **far).tolist() == [[8.0]]
+    assert conv2d_grad_weight([[3.0]], grad, (1, 1), **far).tolist() == [[12.0]]
+    folded = conv2d_grad_input(grad, [[2.0]], (1, 1), **far, padding_mode="wrap")
+    assert folded.tolist() == [[72.0]]
+
+
+MALFORMED = [
+    (conv2d_grad_input, ([[1.0]], [[1.0]], 3), {}, TypeError, "x_shape must be a tuple of sizes"),
+    (conv2d_grad_input, ([[1.0]], [[1.0]], (2, 2)), {}, ValueError, r"grad must have shape \(2, 2\), that of"),
+    (conv2d_grad_input, ([[1.0]], [[1.0]], (1, 0)), {}, ValueError, "empty axis W"),
+    (conv2d_grad_input, ([[1.0]], [[1.0]], (1, 1, 1, 1)), {}, ValueError, "weight must have 4 axes"),
+    (conv2d_grad_input, ([["a"]], [[1.0]], (1, 1)), {}, TypeError, "grad has dtype"),
+    (conv2d_grad_input, (None, [[1.0]], (1, 1)), {}, TypeError, "grad must be an array"),
+    (conv2d_grad_input, ([[1.0]], [[1.0]], (1, 1)), {"stride": 0}, ValueError, "stride must be at least 1"),
+    (conv2d_grad_input, ([[1.0]], [[1.0]], (1, 1)), {"dtype": "i4"}, TypeError, "dtype=int32 can't hold"),
+    (conv2d_grad_input, ([[1.0]], [[1.0]], (1, 1)), {"out": np.ones((2, 1))}, ValueError, r"out has shape \(2, 1\)"),
+    (conv2d_grad_input, ([[1.0]], [[1.0]], (1, 1)), {"num_threads": 0}, ValueError, "num_threads must be at least 1"),
+    (conv2d_grad_input, ([[1.0]], [[1.0]], (2**40, 2**40)), {"stride": 2**41}, ValueError, r"more than 2\*\*63 bytes"),
+    (conv2d_grad_weight, ([[1.0]], [[1.0]], (2, 2)), {}, ValueError, "the kernel reaches over 2 pixels of height"),
+    (conv2d_grad_weight, ([[1.0]], [[1.0, 1.0]], (1, 1)), {}, ValueError, r"grad must have shape \(1, 1\)"),
+    (conv2d_grad_weight, ([[1]], [[1]], (1, 1)), {"fill_value": 0.5}, ValueError, "fill_value must be an integer"),
+    (conv2d_grad_bias, ([1.0],), {}, ValueError, "grad must have 4 axes"),
+    (conv2d_grad_bias, (np.ones((1, 1, 0, 1)),), {}, ValueError, "empty axis H"),
+    (conv_transpose2d, ([[1.0]], [[1.0]]), {"output_padding": 1}, ValueError, "must be less than the stride"),
+    (conv_transpose2d, ([[1.0]], [[1.0]]), {"padding": 1}, ValueError, "the result would have -1 pixels along H"),
+    (conv_transpose2d, ([[1.0]], [[1.0]]), {"output_shape": (3, 3)}, ValueError, r"x must have shape \(3, 3\)"),
+    (conv_transpose2d, ([[1.0]], [[1.0]], [1.0, 2.0]), {}, ValueError, r"bias must have shape \(1,\)"),
+    (
+        conv_transpose2d, ([[1.0]], [[1.0]]), {"output_shape": (2, 1), "output_padding": 1, "stride": 2}, ValueError,
+        "has no meaning with output_shape",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "arguments", "options", "kind", "message"), MALFORMED)
+def test_what_is_wrong_is_said_in_a_sentence(function, arguments, options, kind, message):
+    with pytest.raises(kind, match=message) as caught:
+        function(*arguments, **options)
+    assert len(str(caught.value)) <= 500
+    assert str(caught.value).endswith(".")
+
+
+class Own(ReferenceBackend):
+    """A plugin that counts what it is asked for."""
+
+    asked = ()
+
+    def plan(self, problem):
+        Own.asked += (problem.operator,)
+        return super().plan(problem)
+
+
+GRAD, KERNEL = np.arange(16.0).reshape(4, 4), np.array([[1.0, 2.0], [3.0, 4.0]])
+
+
+def grad_input(backend):
+    return conv2d_grad_input(GRAD, KERNEL, (9, 9), stride=2, padding_mode="edge", backend=backend)
+
+
+def test_an_operator_that_a_plugin_states_is_its_own(table):
+    fastconv.register_backend(BackendSpec("own", Own, operators=("conv2d", "conv2d_grad_input")))
+    Own.asked = ()
+    with fastconv.trace() as calls:
+        grad_input("own")
+        conv2d_grad_weight(np.ones((5, 5)), GRAD, (2, 2), backend="own")
+    assert Own.asked == ("conv2d_grad_input", "conv2d")
+    assert [call.candidates["own"] for call in calls] == ["chosen", "chosen, composed from conv2d"]
+    assert calls[1].details["composed"] == "from conv2d, 1 of them"
+
+
+def test_a_plugin_of_old_is_composed_from(table):
+    fastconv.register_backend(BackendSpec("old", Own))
+    Own.asked = ()
+    np.testing.assert_array_equal(grad_input("old"), grad_input("reference"))
+    assert set(Own.asked) == {"conv2d"}
+
+
+def test_a_backend_that_has_neither_refuses(table):
+    fastconv.register_backend(BackendSpec("neither", Own, operators=("fold2d",)))
+    with pytest.raises(
+        fastconv.BackendUnsupportedError, match="has no conv2d_grad_input, nor conv2d to compose it from"
+    ):
+        grad_input("neither")
+    np.testing.assert_array_equal(grad_input(("neither", "cpu")), grad_input("cpu"))
+
+
+def test_the_reasons_of_what_it_is_composed_of_are_given(table):
+    class Picky(Own):
+        def reject(self, problem):
+            return "it likes no kernels of one column" if problem.kw == 1 else None
+
+    fastconv.register_backend(BackendSpec("picky", Picky))
+    with pytest.raises(fastconv.BackendUnsupportedError, match="likes no kernels of one column"):
+        grad_input("picky")  # the phases of stride 2 have one tap each
+    with pytest.raises(fastconv.BackendUnsupportedError, match="algorithm 'winograd'"):
+        conv2d_grad_input(GRAD, KERNEL, (9, 9), stride=2, algorithm="winograd")
+
+
+def test_what_a_plugin_returns_for_a_part_is_checked(table):
+    class Wrong(Own):
+        def plan(self, problem):
+            return lambda x, weight, bias, out, num_threads: np.ones(3)
+
+    fastconv.register_backend(BackendSpec("wrong", Wrong))
+    with pytest.raises(fastconv.BackendResultError, match="not its result"):
+        grad_input("wrong")
+
+    class NoPlan(Own):
+        def plan(self, problem):
+            return 5
+
+    fastconv.register_backend(BackendSpec("no_plan", NoPlan))
+    with pytest.raises(fastconv.BackendResultError, match="can't be called"):
+        grad_input("no_plan")
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("fault", ["off", "elsewhere"])
+def test_the_kit_sees_what_is_wrong(table, own, fault):
+    """In an operator that a backend has, and in the conv2d that one is composed from."""
+
+    class Wrong(ReferenceBackend):
+        def plan(self, problem):
+            def run(x, weight, bias, out, num_threads):
+                if fault == "elsewhere":
+                    conv2d(GRAD, KERNEL, backend="cpu")
+                ReferenceBackend.plan(self, problem)(x, weight, bias, out, num_threads)
+                out[...] += fault == "off"
+                return out
+
+            return run
+
+    operators = tuple(OPERATORS) if own else ()
+    fastconv.register_backend(BackendSpec("wrong", Wrong, operators=("conv2d", *operators)))
+    kit = type("Kit", (BackendConformance,), {"backend": "wrong", "problems": 60})()
+    words = "not exact|outside the bound" if fault == "off" else r"backends \['cpu', 'wrong'\] ran"
+    with pytest.raises(MismatchError, match=words):
+        kit.test_other_operators()
+
+
+def test_it_is_said_how_an_operator_is_computed():
+    report = fastconv.explain(
+        GRAD, KERNEL, (9, 9), stride=2, padding_mode="edge", operator="conv2d_grad_input", num_threads=1
+    )
+    assert report.to_dict()["operator"] == "conv2d_grad_input"
+    assert report.candidates["cpu"] == "chosen, composed from conv2d"
+    assert report.details["composed"] == "from conv2d, 4 of them"
+    assert "conv2d_grad_input" in str(report)
+    with pytest.raises(ValueError, match="operator must be one of conv2d, conv2d_grad_input"):
+        fastconv.explain(GRAD, KERNEL, operator="conv3d")
+    assert fastconv.backends(operator="conv2d_grad_input")["cpu"] == "usable, composed from conv2d"
+    assert fastconv.backends(operator="conv2d_grad_input")["reference"] == "usable"
+    config = fastconv.show_config()
+    assert config["operators"]["conv2d_grad_weight"]["cpu"] == "composed from conv2d"
+    assert config["operators"]["conv2d"]["cpu"] == "its own"
+
+
+def test_problems_of_different_operators_are_different():
+    """Plans are kept by problem: one of another operator must never be found."""
+    x = np.ones((1, 1, 3, 3))
+    for _ in range(2):
+        assert conv2d(x, [[[[2.0]]]], backend="reference")[0, 0, 0, 0] == 2
+        assert conv2d_grad_weight(x, x, (1, 1, 1, 1), backend="reference")[0, 0, 0, 0] == 9
+        assert conv2d_grad_input(x, [[[[3.0]]]], x.shape, backend="reference")[0, 0, 0, 0] == 3
+
+
+def test_every_operator_is_defined_and_composed():
+    from fastconv._operators import OPERATORS as KNOWN
+    from fastconv._problem import RESULTS
+
+    assert set(KNOWN) == set(RESULTS) == set(fastconv.backend_spec("reference").operators)
+    assert set(KNOWN) - {"conv2d"} == set(COMPOSITIONS) == set(OPERATORS)
+    for name in KNOWN:
+        assert name in fastconv.__all__
