@@ -178,8 +178,8 @@ def _norms(pixels: Array, sizes: tuple[int, int]) -> Array:
 def _gains(kernels: Array) -> Array:
     """The largest absolute value of each kernel's frequencies: of four times as many as taps, and between them.
 
-    In an axis of n taps they are a trigonometric polynomial of degree n / 2, at most 1 / cos(pi / 8) of its largest value
-    at 4 n points (H. Ehlich and K. Zeller, Schwankung von Polynomen zwischen Gitterpunkten, 1964).
+    In an axis of n taps they are a trigonometric polynomial of degree n / 2, at most 1 / cos(pi / 8) of its largest
+    value at 4 n points (H. Ehlich and K. Zeller, Schwankung von Polynomen zwischen Gitterpunkten, 1964).
     """
     sums = np.abs(kernels).sum((2, 3), keepdims=True)
     sizes = [4 * n if n > 1 else 1 for n in kernels.shape[2:]]
