@@ -2,8 +2,8 @@
  * Contract: fc_bank_run.
  *
  * The tile of tile.ukr.h with a pointer for each vector: rows of a small map lie side by side in a tile. All of the chain is
- * done at once, so that sums go from the registers to the result, whose lines are called into the cache at the beginning:
- * 24 of them, and 27 steps of 24 cycles until they are written. */
+ * done at once, so that sums go from the registers to the result. Its lines are not called into the cache beforehand, and not
+ * written past it: both were slower. */
 
 #define FC_NAME FC_PASTE3(bank, FC_T, FC_ISA)
 #define FC_ELEMENT V(ELEMENT)
@@ -18,10 +18,8 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(const
     FC_UNROLL
     for (int i = 0; i < rows; i++)
         FC_UNROLL
-        for (int j = 0; j < vecs; j++) {
+        for (int j = 0; j < vecs; j++)
             acc[i][j] = V(ZERO)();
-            __builtin_prefetch(run->y[j] + i * run->y_step, 1, 3);
-        }
 
     const char *w = run->w;
     const int64_t w_step = run->w_step, *off = run->off, *const end = off + 2 * run->steps;
