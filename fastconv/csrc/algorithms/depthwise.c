@@ -20,7 +20,7 @@ enum {
     MIN_TASKS = 32,
     COPY_PIXEL = 4,       /* estimated cycles to copy a vector, */
     TRANSPOSE_PIXEL = 7,  /* or to transpose it, */
-    BORDER_PIXEL = 10,    /* to fill one with padding, */
+    BORDER_PIXEL = 3,     /* to fill one with padding, */
     COPY_ELEMENT = 8,     /* to copy an element of one alone, */
     TILE = 20,            /* and to begin and end seven pixels */
 };
@@ -99,7 +99,7 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     /* Elements that are copied one by one: all where a channel has several outputs, those of the last vector if it is not full. */
     const int64_t singly = p->oc != p->groups ? p->oc : p->oc % tile->lanes;
     const double single = (double)p->n * (double)c.row_blocks * inputs * (double)singly * COPY_ELEMENT;
-    return single + blocks * (outputs * taps * (slides ? 1.1 : 1.3) + tiles * TILE + copies + borders + 20 * taps + 500);
+    return single + blocks * (outputs * taps * (slides ? 1 : 1.3) + tiles * TILE + copies + borders + 10 * taps + 500);
 }
 
 static void prepare(fc_plan *plan)
@@ -168,13 +168,21 @@ static void copy_strip(const fc_plan *plan, const fc_operands *operands, const p
         const char *from = image + row * x[2] + oc * x[1];
         char *to = strip + r * at->columns * pixel;
         int64_t begin = least(left, at->width), end = least(right, at->width); /* that are there, or easily had */
+        int singly = 0;
         if (row < 0)
             begin = end = at->width;
         else if (!(whole && r >= first && r < last)) {
             if (x[1] == size && p->oc == p->groups && channels == lanes)
                 copy_pixels(to + begin * pixel, from, x[3], end - begin, pixel);
-            else
+            else {
                 end = begin;
+                singly = 1;
+            }
+        }
+        if (p->padding_mode == FC_CONSTANT && !singly) { /* small maps have more of a border than pixels */
+            copy_pixels(to, strip + at->fill, 0, begin, pixel);
+            copy_pixels(to + end * pixel, strip + at->fill, 0, at->width - end, pixel);
+            continue;
         }
         for (int64_t j = 0; j < at->width; j++) {
             if (j == begin)

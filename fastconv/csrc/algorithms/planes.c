@@ -107,7 +107,8 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     const double copied = in_place && c.columns < WIDE && igc == 1 ? 0 : blocks * (double)(l.rows * l.phases) * igc * row;
     const int64_t across = ceil_div(c.columns, tile->lanes), tiles = ceil_div(across, tile->vecs);
     const double turns = (double)tiles * (double)ceil_div(p->oh, FC_ROWS_MAX);
-    const double waits = quick ? (across < 3 ? 1.2 : 1.1) : across == 1 ? 1.65 : 1.1; /* four sums wait for each other */
+    const double narrow = quick ? 1.25 : 1.65; /* four sums wait for each other */
+    const double waits = across == 1 ? narrow : quick && across == 2 ? 1.2 : 1.1;
     const double product = every_other ? 1.8 : waits;
     const double vector = (double)chain_length(p) * product + (every_other ? STORE_PICKED : STORE_VECTOR);
     const double begin = quick ? 0 : TILE + TURN * (double)(p->kh + 3);
@@ -152,7 +153,8 @@ typedef struct {
 static const fc_rows_fn *down_of(const fc_problem *p, const fc_operands *operands, const fc_rows *kernel, int masked)
 {
     const int64_t taps = p->kw * (p->ic / p->groups);
-    if (operands->y.stride[3] != element_size(p) || p->sh > 2 || (masked && p->sw != p->sh) || p->kh < 3 || p->kh > 7 || p->kh % 2 == 0 || taps != p->kh)
+    if (operands->y.stride[3] != element_size(p) || p->sh > 2 || (masked && p->sw != p->sh) || taps != p->kh || p->kh < 3 ||
+        p->kh > 7 || p->kh % 2 == 0)
         return NULL;
     const fc_rows_fn *down = kernel->down[masked][(p->kh - 3) / 2][p->sh - 1];
     return down[1] ? down : NULL;
@@ -160,8 +162,7 @@ static const fc_rows_fn *down_of(const fc_problem *p, const fc_operands *operand
 
 static tiling tile_columns(const fc_rows *kernel, const fc_rows_fn *down, int64_t columns)
 {
-    const int64_t vecs = ceil_div(columns, kernel->lanes), most_vecs = down && !down[kernel->vecs] ? kernel->vecs - 1 : kernel->vecs;
-    const int64_t tiles = ceil_div(vecs, most_vecs);
+    const int64_t vecs = ceil_div(columns, kernel->lanes), tiles = ceil_div(vecs, kernel->vecs - (down && !down[kernel->vecs]));
     return (tiling){columns, tiles, vecs / tiles, vecs % tiles, kernel->lanes};
 }
 

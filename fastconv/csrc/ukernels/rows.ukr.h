@@ -324,7 +324,9 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, down)(const
     }
 #if V(VECS) > 2
 #define FC_ALL(MASKED) FC_ANY(MASKED, 1) FC_ANY(MASKED, 2) FC_ANY(MASKED, 3) FC_ANY(MASKED, 4)
-#define FC_LIST(NAME) {NULL, FC_PASTE3(FC_NAME, NAME, 1), FC_PASTE3(FC_NAME, NAME, 2), FC_PASTE3(FC_NAME, NAME, 3), FC_PASTE3(FC_NAME, NAME, 4)}
+#define FC_LIST(NAME)                                                                                                  \
+    {NULL, FC_PASTE3(FC_NAME, NAME, 1), FC_PASTE3(FC_NAME, NAME, 2), FC_PASTE3(FC_NAME, NAME, 3),                      \
+     FC_PASTE3(FC_NAME, NAME, 4)}
 #else
 #define FC_ALL(MASKED) FC_ANY(MASKED, 1) FC_ANY(MASKED, 2)
 #define FC_LIST(NAME) {NULL, FC_PASTE3(FC_NAME, NAME, 1), FC_PASTE3(FC_NAME, NAME, 2)}
