@@ -136,7 +136,7 @@ cdef extern from "fastconv.h" nogil:
         int64_t packed_bytes
         int64_t packing
         int64_t n_packs
-        bint packs_apart
+        int packs_apart
 
     const fc_isa *fc_isas
     int fc_isa_count()
@@ -478,6 +478,8 @@ cdef class Plan:
         """Return the weights as the algorithm wants them, for `run`; None where it takes them as they are."""
         if not self.plan.packed_bytes:
             return None
+        if self.plan.packs_apart > 1:
+            raise ValueError("this plan packs in rounds, for a call; make one of a prepared problem.")
         cdef Packed packed = Packed(self.plan.packed_bytes)
         packed.algorithm = self.plan.algorithm
         packed.packing = self.plan.packing
@@ -553,22 +555,26 @@ cdef class Plan:
             operands.packed = packed.data
         cdef double slice_macs = SIGNAL_MACS * self.plan.tile.lanes
         cdef int64_t step = count * max(<int64_t>min(slice_macs / self.plan.task_macs, 1e9), <int64_t>1)
-        cdef int64_t begin = 0, end
+        cdef int64_t begin = 0, end, last, turn, rounds = self.plan.packs_apart if packed_bytes else 1
+        cdef int64_t packs = self.plan.n_packs // rounds, tasks = self.plan.n_tasks // rounds
+        cdef bint brief = count == 1 and self.macs < GIL_MACS and rounds == 1
         try:
-            if count == 1 and self.macs < GIL_MACS:
+            if brief:
                 if packed_bytes:
                     run_parts(&self.plan, &operands, 0, self.plan.n_packs, NULL, 1)
                 run_parts(&self.plan, &operands, 0, self.plan.n_tasks, scratch, 1)
                 return 0
-            if packed_bytes:
-                with nogil:
-                    run_parts(&self.plan, &operands, 0, self.plan.n_packs, NULL, count)
-            while begin < self.plan.n_tasks:
-                end = min(begin + step, self.plan.n_tasks)
-                with nogil:
-                    run_parts(&self.plan, &operands, begin, end, scratch, count)
-                PyErr_CheckSignals()
-                begin = end
+            for turn in range(rounds):
+                if packed_bytes:
+                    with nogil:
+                        run_parts(&self.plan, &operands, turn * packs, (turn + 1) * packs, NULL, count)
+                last = (turn + 1) * tasks
+                while begin < last:
+                    end = min(begin + step, last)
+                    with nogil:
+                        run_parts(&self.plan, &operands, begin, end, scratch, count)
+                    PyErr_CheckSignals()
+                    begin = end
         finally:
             give_slab(memory)
         return 0

@@ -155,6 +155,30 @@ def test_the_choice_does_not_depend_on_the_batch():
     assert {"direct", "fft"} <= chosen
 
 
+@pytest.mark.parametrize(
+    ("channels", "filters", "groups", "size", "k"),
+    [(301, 301, 301, 33, 47), (3, 100, 1, 40, 60), (6, 194, 2, 40, 60), (40, 7, 1, 20, 70), (66, 44, 11, 33, 47)],
+)
+def test_kernels_in_rounds(channels, filters, groups, size, k):
+    """More spectra than are held at a time: rounds of whole groups, the last of fewer, or of a part of a group."""
+    rng = np.random.default_rng(5)
+    x = rng.integers(-8, 9, (2, channels, size, size)).astype("f4")
+    weight = rng.integers(-8, 9, (filters, channels // groups, k, k)).astype("f4")
+    weight[3, 0, 2, 2] = np.inf
+    options = {"padding": k // 2, "groups": groups}
+    y = conv2d(x, weight, **options, algorithm="fft", num_threads=2)
+    explained = explain(x, weight, **options, algorithm="fft")
+    whole = CpuPlan(explained.problem, explained.details["isa"], "fft", prepared=True)
+    assert explained.details["packed_bytes"] < 5.5 * 2**20 < whole.kernel.packed_bytes
+    for threads in (1, 3):
+        assert conv2d(x, weight, **options, algorithm="fft", num_threads=threads).tobytes() == y.tobytes()
+    exact = conv2d(x.astype("f8"), weight.astype("f8"), **options, algorithm="fft")
+    assert np.array_equal(np.isfinite(exact), np.isfinite(y))
+    assert abs(y[:, 4:] - exact[:, 4:]).max() <= 1e-5 * 64 * k * np.sqrt(channels // groups)
+    plan = plan_conv2d(weight, **options, algorithm="fft")
+    np.testing.assert_allclose(plan(x)[:, 4:], exact[:, 4:], atol=1e-5 * 64 * k * np.sqrt(channels // groups))
+
+
 def test_scratch_memory_is_bounded():
     for c, o, size, k in itertools.product((1, 64, 4096), (1, 64, 2048), (80, 1000, 20000), (5, 31, 80)):
         for kind in ("f4", "f8"):
@@ -162,3 +186,5 @@ def test_scratch_memory_is_bounded():
             weight = np.broadcast_to(np.zeros((), kind), (o, c, k, k))
             details = explain(x, weight, padding=1, algorithm="fft", num_threads=1).details
             assert details["scratch_bytes"] <= 8 << 20, (c, o, size, details["scratch_bytes"])
+            one = c * 2 * 96**2 * np.dtype(kind).itemsize  # output channel's, in the smallest size of all these
+            assert details["packed_bytes"] <= max(5.5 * 2**20, one + 2**18), (c, o, size, details["packed_bytes"])

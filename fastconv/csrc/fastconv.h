@@ -85,7 +85,8 @@ typedef struct {
     int64_t packed_bytes;  /* of the weights as the algorithm wants them; 0 where it reads them as they lie */
     int64_t packing;       /* which of its ways to pack them this is, where an algorithm has several; else 0 */
     int64_t n_packs;       /* independent parts of packing them */
-    int packs_apart;       /* 1 where a call packs them before its tasks begin; 0 where tasks can do without */
+    int packs_apart;       /* 0 where tasks can do without; else the rounds in which a call packs as many parts, one before all */
+                           /* its tasks, or each before its share of both, in the place of the last round's */
 } fc_plan;
 
 /* How far a result may be from the exact one: |y - exact| <= constant * u * (sum over c of max|x_c| * sum|w_c|, + |bias|), u the

@@ -67,32 +67,51 @@ fc_packing fc_packing_of(const fc_plan *plan, const fc_spectrum *s)
     fc_packing at = {.across = fc_twiddle_bytes(&s->down, p->dtype)};
     at.limits = at.across + fc_twiddle_bytes(&s->across, p->dtype);
     at.spectra = at.limits + ceil_div(p->oc * element_size(p), 64) * 64;
-    at.of_vector = fc_vector_bytes(plan, p->oc / p->groups * (p->ic / p->groups));
+    at.of_vector = fc_vector_bytes(plan, s->held * (p->ic / p->groups));
     at.of_group = s->vectors * at.of_vector;
-    at.bytes = at.spectra + p->groups * at.of_group;
+    at.bytes = at.spectra + s->groups * at.of_group;
     return at;
+}
+
+/* The kernel of output channel `oc`, to `to`, and its limit. */
+static void pack_kernel(const fc_plan *plan, const fc_spectrum *s, const fc_packing *at, const fc_operands *operands, int64_t oc,
+                        workplace *work, char *to, double growth)
+{
+    const fc_problem *p = &plan->problem;
+    const int64_t size = element_size(p), lanes = plan->tile->lanes;
+    memset(work->squares, 0, sizeof work->squares);
+    for (int64_t c = 0; c < p->ic / p->groups; c++)
+        transform_kernel(plan, s, &operands->weight, oc, c, work, to + c * 2 * lanes * size, at->of_vector);
+    double sum = 0;
+    for (int64_t i = 0; i < lanes; i++)
+        sum += fc_read(work->squares + i * size, p->dtype);
+    fc_write(operands->packed + at->limits + oc * size, fc_limit(p, sum, growth), p->dtype);
 }
 
 void fc_pack_spectra(const fc_plan *plan, const fc_spectrum *s, const fc_operands *operands, int64_t task, double growth)
 {
     const fc_problem *p = &plan->problem;
     const fc_packing at = fc_packing_of(plan, s);
-    const int64_t igc = p->ic / p->groups, ocg = p->oc / p->groups, size = element_size(p), lanes = plan->tile->lanes;
+    const int64_t igc = p->ic / p->groups, ocg = p->oc / p->groups, kernel = igc * 2 * plan->tile->lanes * element_size(p);
+    const int64_t parts = plan->n_packs / s->rounds, round = task / parts, index = task % parts;
+    const int64_t begin = fc_round_begin(p, s, round), count = fc_round_end(p, s, round) - begin;
+    char *const across = operands->packed + at.across;
     workplace work;
-    fc_twiddle(&s->down, p->dtype, work.down);
-    fc_twiddle(&s->across, p->dtype, work.across);
+    if (round) {
+        memcpy(work.down, operands->packed, (size_t)at.across);
+        memcpy(work.across, across, (size_t)fc_twiddle_bytes(&s->across, p->dtype));
+    } else {
+        fc_twiddle(&s->down, p->dtype, work.down);
+        fc_twiddle(&s->across, p->dtype, work.across);
+    }
     if (task == 0) {
         memcpy(operands->packed, work.down, (size_t)at.across);
-        memcpy(operands->packed + at.across, work.across, (size_t)fc_twiddle_bytes(&s->across, p->dtype));
+        memcpy(across, work.across, (size_t)fc_twiddle_bytes(&s->across, p->dtype));
     }
-    for (int64_t oc = part(task, plan->n_packs, p->oc); oc < part(task + 1, plan->n_packs, p->oc); oc++) {
-        char *const to = operands->packed + at.spectra + oc / ocg * at.of_group + oc % ocg * igc * 2 * lanes * size;
-        memset(work.squares, 0, sizeof work.squares);
-        for (int64_t c = 0; c < igc; c++)
-            transform_kernel(plan, s, &operands->weight, oc, c, &work, to + c * 2 * lanes * size, at.of_vector);
-        double sum = 0;
-        for (int64_t i = 0; i < lanes; i++)
-            sum += fc_read(work.squares + i * size, p->dtype);
-        fc_write(operands->packed + at.limits + oc * size, fc_limit(p, sum, growth), p->dtype);
+    for (int64_t k = part(index, parts, s->groups * count); k < part(index + 1, parts, s->groups * count); k++) {
+        const int64_t group = round / s->oc_rounds * s->groups + k / count;
+        if (group < p->groups)
+            pack_kernel(plan, s, &at, operands, group * ocg + begin + k % count, &work,
+                        operands->packed + at.spectra + k / count * at.of_group + k % count * kernel, growth);
     }
 }

@@ -8,7 +8,8 @@ enum {
     SPECTRA_BYTES = 2 << 20, /* of a task's pixels as spectra, and as much of its results, while they are more than one */
     NEAR_BYTES = 256 << 10,  /* of kernels' spectra that stay in the second-level cache from one tile to the next; beyond, */
     SHARE = 4,               /* so many tiles share them */
-    LEAST_TASKS = 4,         /* of an image */
+    HELD_BYTES = 5 << 20,    /* of kernels' spectra that a call holds at a time, and works off in rounds; a plan holds all */
+    LEAST_TASKS = 4,         /* of an image, in a round */
     PASS = 7,                /* estimated cycles of a pass for a vector of complex numbers, */
     TURN = 14,               /* to turn it over and bring it into the slab, */
     PRODUCT = 4,             /* to multiply it, */
@@ -25,7 +26,7 @@ static const double FAR = 0.12; /* which makes it dearer by so much for each tim
 fc_spectrum fc_spectrum_of(const fc_problem *p, const fc_tile *tile, int eight, int64_t down, int64_t across)
 {
     const int64_t igc = p->ic / p->groups, ocg = p->oc / p->groups, bytes = 2 * down * across * element_size(p);
-    const int64_t most_spectra = most(SPECTRA_BYTES / bytes, 1);
+    const int64_t most_spectra = most(SPECTRA_BYTES / bytes, 1), held = p->prepared ? p->oc : most(HELD_BYTES / (bytes * igc), 1);
     fc_spectrum s = {.down = fc_axis_of(down, eight, 1), .across = fc_axis_of(across, eight, 0)};
     s.tall = 2 * down - p->kh + 1;
     s.wide = across - p->kw + 1;
@@ -35,11 +36,15 @@ fc_spectrum fc_spectrum_of(const fc_problem *p, const fc_tile *tile, int eight, 
     s.vectors = down * across / tile->lanes;
     s.ic_blocks = ceil_div(igc, most_spectra);
     s.tile_blocks = ceil_div(s.tiles, bytes * igc * ocg > NEAR_BYTES && igc > 1 ? least(most(most_spectra / igc, 1), SHARE) : 1);
-    s.oc_blocks = ceil_div(ocg, most(most_spectra / ceil_div(s.tiles, s.tile_blocks), 1));
-    while (s.tile_blocks < s.tiles && p->groups * s.tile_blocks * s.oc_blocks < LEAST_TASKS)
+    s.groups = least(most(held / ocg, 1), p->groups);
+    s.oc_rounds = ceil_div(ocg, held);
+    s.rounds = ceil_div(p->groups, s.groups) * s.oc_rounds;
+    s.held = ceil_div(ocg, s.oc_rounds);
+    s.oc_blocks = ceil_div(s.held, most(most_spectra / ceil_div(s.tiles, s.tile_blocks), 1));
+    while (s.tile_blocks < s.tiles && s.groups * s.tile_blocks * s.oc_blocks < LEAST_TASKS)
         s.tile_blocks = least(2 * s.tile_blocks, s.tiles);
-    while (s.oc_blocks < ocg && p->groups * s.tile_blocks * s.oc_blocks < LEAST_TASKS)
-        s.oc_blocks = least(2 * s.oc_blocks, ocg);
+    while (s.oc_blocks < s.held && s.groups * s.tile_blocks * s.oc_blocks < LEAST_TASKS)
+        s.oc_blocks = least(2 * s.oc_blocks, s.held);
     return s;
 }
 
@@ -49,11 +54,12 @@ static double cycles(const fc_problem *p, const fc_spectrum *s)
     const double tiles = (double)p->n * (double)p->groups * (double)s->tiles, vectors = (double)s->vectors;
     const double igc = (double)(p->ic / p->groups), ocg = (double)(p->oc / p->groups), size = (double)element_size(p);
     const double bytes = 2 * (double)(s->down.points * s->across.points) * size, kernels = bytes * igc * ocg;
+    const double blocks = (double)(s->oc_rounds * s->oc_blocks);
     const double line = PASS * (s->down.passes + s->across.passes) + TURN;
     const double far = bytes > FAR_BYTES ? 1 + (bytes - FAR_BYTES) / FAR_BYTES * FAR : 1;
-    const double lines = tiles * (vectors * line * far + BEGIN) * (igc * (double)s->oc_blocks + ocg);
+    const double lines = tiles * (vectors * line * far + BEGIN) * (igc * blocks + ocg);
     const double products = tiles * vectors * (PRODUCT * igc * ocg + ENDS);
-    const double in = (double)(s->down.points * s->across.points) * igc * (double)s->oc_blocks, out = (double)(s->tall * s->wide) / 2 * ocg;
+    const double in = (double)(s->down.points * s->across.points) * igc * blocks, out = (double)(s->tall * s->wide) / 2 * ocg;
     const double pixels = tiles * PIXEL * size / 64 * (in + out);
     const double stream = kernels > SPECTRA_BYTES ? (double)p->n * (double)p->groups * (double)s->tile_blocks * kernels / 64 * STREAM : 0;
     const double packing = p->prepared ? 0 : (double)p->groups * igc * ocg * (vectors * (line + PACK) + BEGIN);
@@ -70,7 +76,8 @@ fc_spectrum fc_cheapest_spectrum(const fc_problem *p, const fc_tile *tile, doubl
     *least_cost = 0;
     for (int i = 0; i < count; i++)
         for (int j = 0; j < count; j++) {
-            if (sizes[i] < p->kh || sizes[j] < p->kw)
+            const int64_t kernel = 2 * sizes[i] * sizes[j] * element_size(p) * (p->ic / p->groups);
+            if (sizes[i] < p->kh || sizes[j] < p->kw || (best.tiles && !p->prepared && kernel > HELD_BYTES))
                 continue;
             const fc_spectrum s = fc_spectrum_of(&one, tile, eight, sizes[i], sizes[j]);
             const double takes = cycles(&one, &s);

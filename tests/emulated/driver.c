@@ -154,14 +154,16 @@ static const char *compute(const fc_problem *p, fc_operands a, int isa, int row,
     if (why_not)
         return why_not;
     char *scratch = memory(plan->scratch_bytes), *weights = memory(plan->packed_bytes);
-    if (plan->packed_bytes && (plan->packs_apart || (i + row) % 2)) {
-        a.packed = weights;
-        for (int64_t part = 0; part < plan->n_packs; part++)
-            plan->algorithm->pack(plan, &a, part);
-    }
+    const int packed = plan->packed_bytes && (plan->packs_apart || (i + row) % 2);
+    const int64_t rounds = plan->packs_apart ? plan->packs_apart : 1, packs = plan->n_packs / rounds, tasks = plan->n_tasks / rounds;
+    a.packed = packed ? weights : NULL;
     memset(a.y.data, 0xff, (size_t)(p->n * p->oc * p->oh * p->ow * size));
-    for (int64_t task = 0; task < plan->n_tasks; task++)
-        fc_run_task(plan, &a, task, scratch);
+    for (int64_t round = 0; round < rounds; round++) {
+        for (int64_t part = 0; packed && part < packs; part++)
+            plan->algorithm->pack(plan, &a, round * packs + part);
+        for (int64_t task = 0; task < tasks; task++)
+            fc_run_task(plan, &a, round * tasks + task, scratch);
+    }
     free(scratch), free(weights);
     return NULL;
 }

@@ -63,13 +63,13 @@ typedef struct {
 static parts parts_of(const fc_plan *plan, const fc_spectrum *s)
 {
     const fc_problem *p = &plan->problem;
-    const int64_t size = element_size(p), pixel = plan->tile->lanes * size, igc = p->ic / p->groups, ocg = p->oc / p->groups;
+    const int64_t size = element_size(p), pixel = plan->tile->lanes * size, igc = p->ic / p->groups;
     parts at;
     at.line = 2 * s->across.points * size + 64;
     at.vectors_down = most(SLAB_BYTES / (s->down.points * 2 * pixel), 1);
     at.vectors_across = most(SLAB_BYTES / (s->across.points * 2 * pixel), 1);
     at.tiles = ceil_div(s->tiles, s->tile_blocks);
-    at.kernels = ceil_div(ocg, s->oc_blocks);
+    at.kernels = ceil_div(s->held, s->oc_blocks);
     at.channels = ceil_div(igc, s->ic_blocks);
     at.alone = igc == 1 && at.tiles * at.kernels == 1;
     at.of_turned = fc_vector_bytes(plan, 1);
@@ -95,13 +95,13 @@ static void prepare(fc_plan *plan)
     /* All that spectrum_of needs; and the radices, so that plans of the same number give the same bits. */
     plan->c_block = s.down.points * 1024 + s.across.points + fc_fft_of(plan->isa, p->dtype)->eight;
     const parts at = parts_of(plan, &s);
-    plan->n_tasks = p->n * p->groups * s.tile_blocks * s.oc_blocks;
+    plan->n_tasks = s.rounds * p->n * s.groups * s.tile_blocks * s.oc_blocks;
     plan->task_macs = cycles * (double)p->n * plan->tile->lanes / (double)plan->n_tasks;
     plan->scratch_bytes = at.bytes;
-    plan->n_packs = least(p->oc, FC_KERNEL_PACKS);
+    plan->n_packs = s.rounds * least(s.groups * s.held, FC_KERNEL_PACKS);
     plan->packed_bytes = fc_packing_of(plan, &s).bytes;
     plan->packing = plan->c_block; /* the points of both axes */
-    plan->packs_apart = 1;
+    plan->packs_apart = (int)s.rounds;
 }
 
 static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
@@ -119,6 +119,7 @@ typedef struct {
     const fc_packing *packed;
     char *scratch;
     int64_t n, group, first, tiles, oc, kernels; /* the first tile and output channel of the group, and how many */
+    const char *spectra;                        /* of these kernels */
     int64_t wide;                               /* columns of a tile that hold outputs, in whole vectors */
     const char *ahead, *end;                    /* spectra of kernels that are called in meanwhile */
 } job;
@@ -198,7 +199,7 @@ static void multiply(const job *j, int64_t channel, int64_t channels)
     fc_spectra_run run = {.x_tile = channels * number, .x_vector = at->of_pixels, .w_kernel = igc * number,
                           .w_vector = j->packed->of_vector, .y_tile = j->kernels * number, .y_kernel = number,
                           .y_vector = at->of_results, .steps = channels, .resume = channel > 0};
-    const char *w = j->operands->packed + j->packed->spectra + j->group * j->packed->of_group + (j->oc * igc + channel) * number;
+    const char *w = j->spectra + channel * number;
     const int64_t together = channels < 8 ? s->vectors : 1;
     for (int64_t v = 0; v < s->vectors; v += run.vectors) {
         run.vectors = least(together, s->vectors - v);
@@ -274,13 +275,12 @@ static void convolve(job *j)
     const int64_t lanes = plan->tile->lanes, number = 2 * lanes * element_size(&plan->problem), blocks = j->s->down.points / lanes;
     const int64_t turned = j->at->of_turned, half = number / 2;
     char *const slab = j->scratch + j->at->slab;
-    const char *w = j->operands->packed + j->packed->spectra + j->group * j->packed->of_group + j->oc * number;
     forward_down(j, j->first, 0);
     for (int64_t b = 0, count; b < blocks; b += count) {
         count = least(j->at->vectors_across, blocks - b);
         const fc_lines_run lines = {j->scratch + j->at->turned + b * turned, half, blocks * turned, turned, slab + half, -half,
                                     count * number, number, count, slab, j->operands->packed + j->packed->across};
-        fc_convolve(plan, &j->s->across, &lines, w + b * j->packed->of_vector, blocks * j->packed->of_vector, j->packed->of_vector);
+        fc_convolve(plan, &j->s->across, &lines, j->spectra + b * j->packed->of_vector, blocks * j->packed->of_vector, j->packed->of_vector);
         turn_back(j, b, count);
     }
     backward_down(j, j->first, j->oc);
@@ -298,15 +298,20 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     j.wide = ceil_div(least(s.wide, p->ow), lanes) * lanes;
     const int64_t tile_block = task % s.tile_blocks, oc_block = task / s.tile_blocks % s.oc_blocks;
     task /= s.tile_blocks * s.oc_blocks;
-    j.group = task % p->groups;
-    j.n = task / p->groups;
+    const int64_t group = task % s.groups, round = task / s.groups / p->n, begin = fc_round_begin(p, &s, round);
+    const int64_t kernels = fc_round_end(p, &s, round) - begin;
+    j.group = round / s.oc_rounds * s.groups + group;
+    j.n = task / s.groups % p->n;
     j.first = part(tile_block, s.tile_blocks, s.tiles);
     j.tiles = part(tile_block + 1, s.tile_blocks, s.tiles) - j.first;
-    j.oc = part(oc_block, s.oc_blocks, ocg);
-    j.kernels = part(oc_block + 1, s.oc_blocks, ocg) - j.oc;
+    j.oc = begin + part(oc_block, s.oc_blocks, kernels);
+    j.kernels = begin + part(oc_block + 1, s.oc_blocks, kernels) - j.oc;
+    if (j.group >= p->groups || !j.kernels) /* the first rounds have the most */
+        return;
+    j.spectra = operands->packed + packed.spectra + group * packed.of_group + (j.oc - begin) * igc * number;
     char *const squares = (char *)scratch + at.squares;
     memset(squares, 0, (size_t)(j.tiles * lanes * size));
-    j.ahead = j.end = operands->packed + packed.spectra + j.group * packed.of_group;
+    j.ahead = j.end = operands->packed + packed.spectra + group * packed.of_group;
     if (packed.of_group <= AHEAD_BYTES)
         j.end += packed.of_group;
     if (at.alone)
