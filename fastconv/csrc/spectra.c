@@ -8,7 +8,7 @@ enum {
     SPECTRA_BYTES = 2 << 20, /* of a task's pixels as spectra, and as much of its results, while they are more than one */
     NEAR_BYTES = 256 << 10,  /* of kernels' spectra that stay in the second-level cache from one tile to the next; beyond, */
     SHARE = 4,               /* so many tiles share them */
-    HELD_BYTES = 5 << 20,    /* of kernels' spectra that a call holds at a time, and works off in rounds; a plan holds all */
+    HELD_BYTES = 4 << 20,    /* of kernels' spectra that a call holds at a time, and works off in rounds; a plan holds all */
     LEAST_TASKS = 4,         /* of an image, in a round */
     PASS = 7,                /* estimated cycles of a pass for a vector of complex numbers, */
     TURN = 14,               /* to turn it over and bring it into the slab, */
