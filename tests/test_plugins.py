@@ -1,5 +1,6 @@
 """Plugins: entry points of installed distributions. Found late, loaded late, and none can break another."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -231,6 +232,17 @@ def test_malformed_distribution_hides_no_other(install, tmp_path):
     (tmp_path / "nameless-1.0.dist-info" / "entry_points.txt").write_text("[fastconv.backends]\nnameless = a:B\n")
     assert list_backends()["alpha"] == "usable"
     assert list_backends()["cpu"] == "usable"
+
+
+def test_plugin_installed_while_the_process_runs_is_registered_by_hand(install, tmp_path):
+    assert "late" not in fastconv.backends()
+    (tmp_path / "heavy_late.py").write_text(MODULE)
+    light = install("late", good("late"))
+    assert "late" not in fastconv.backends(), "distributions are looked through once"
+    importlib.invalidate_caches()
+    fastconv.register_backend(importlib.import_module(light).BACKEND)
+    assert fastconv.backends()["late"] == "usable"
+    assert fastconv.conv2d(IMAGE, KERNEL, backend="late").tobytes() == fastconv.conv2d(IMAGE, KERNEL).tobytes()
 
 
 def test_disabled_plugin_is_not_even_imported(install, monkeypatch):
