@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from .._errors import BackendResultError, BackendUnsupportedError
 from .._problem import Problem
 from . import Backend, BackendPlan, BackendSpec
-from ._compositions import GradBias, GradInput, GradWeight, Plans, Transpose
+
+if TYPE_CHECKING:
+    from ._compositions import Plans
 
 Array = np.ndarray[Any, Any]
 
@@ -19,18 +21,24 @@ class Composition(Protocol):
 
     problems: tuple[Problem, ...]
 
-    def __init__(self, problem: Problem) -> None: ...
-
     def __call__(self, plans: Plans, x: Array, weight: Any, bias: Any, out: Array, num_threads: int) -> None:
         """Write the result into `out`, with a plan for each of `problems`."""
 
 
-COMPOSITIONS: dict[str, type[Composition]] = {
-    "conv2d_grad_input": GradInput,
-    "conv2d_grad_weight": GradWeight,
-    "conv2d_grad_bias": GradBias,
-    "conv_transpose2d": Transpose,
+COMPOSITIONS = {  # operator -> its class in `_compositions`, which is imported when one is first asked for
+    "conv2d_grad_input": "GradInput",
+    "conv2d_grad_weight": "GradWeight",
+    "conv2d_grad_bias": "GradBias",
+    "conv_transpose2d": "Transpose",
 }
+
+
+def composition(problem: Problem) -> Composition:
+    """Return a problem of an operator of the table in terms of conv2d."""
+    from . import _compositions
+
+    composed: Composition = getattr(_compositions, COMPOSITIONS[problem.operator])(problem)
+    return composed
 
 
 def refuse(spec: BackendSpec, operator: str, owned: bool) -> None:
@@ -74,7 +82,7 @@ class Composed:
     def reject(self, problem: Problem) -> str | None:
         """Return None, or why the backend rejects a convolution that this comes down to."""
         problem = problem._replace(n=max(problem.n, 1), oc=max(problem.oc, problem.groups))  # empty: as one that is not
-        reasons = map(self.backend.reject, dict.fromkeys(COMPOSITIONS[problem.operator](problem).problems))
+        reasons = map(self.backend.reject, dict.fromkeys(composition(problem).problems))
         return next((reason for reason in reasons if reason is not None), None)
 
     def plan(self, problem: Problem) -> ComposedPlan:
@@ -86,7 +94,7 @@ class ComposedPlan:
     """One problem of another operator, as plans of conv2d."""
 
     def __init__(self, backend: Backend, problem: Problem) -> None:
-        self.composition = COMPOSITIONS[problem.operator](problem)
+        self.composition = composition(problem)
         self.plans: dict[Problem, BackendPlan] = {one: backend.plan(one) for one in set(self.composition.problems)}
         if not all(map(callable, self.plans.values())):
             raise BackendResultError(f"a plan of conv2d, of which {problem.operator} is composed, can't be called.")
