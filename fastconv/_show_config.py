@@ -56,7 +56,7 @@ def show_config() -> dict[str, Any]:
         "algorithms": {name: f"of {family}" for name, family in _kernels.algorithms().items()},
         "backend": {"names": list(names), "from": source},
         "backends": backends(),
-        "operators": {name: {spec.name: how(spec, name) for spec in specs().values()} for name in RESULTS},
+        "operators": {name: {row: how(spec, name) for row, spec in specs().items()} for name in RESULTS},
         "specs": {name: _described(spec) for name, spec in specs().items()},
         "environment": {
             name: {"value": os.environ.get(name), "meaning": row.meaning} for name, row in _config.VARIABLES.items()

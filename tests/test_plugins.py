@@ -330,7 +330,7 @@ def test_neither_import_nor_calls_on_numpy_arrays_look_for_plugins(tmp_path):
     lines = run(code, tmp_path).splitlines()
     assert lines[0] == "False []"
     assert lines[1] == "[]"
-    internal = ["_listing", "_selection", "_table", "_types", "reference"]
+    internal = ["_compose", "_listing", "_selection", "_table", "_types", "reference"]
     assert lines[2] == str([f"fastconv.backends.{name}" for name in internal])
 
 

@@ -34,11 +34,11 @@ def backends(operator: str = "conv2d") -> dict[str, str]:
     """
     if operator not in RESULTS:
         raise ValueError(f"operator must be one of {', '.join(RESULTS)}, got {show(operator)}.")
-    return {name: _verdict_on(spec, operator) for name, spec in specs().items()}
+    return {name: _verdict_on(name, spec, operator) for name, spec in specs().items()}
 
 
-def _verdict_on(spec: BackendSpec, operator: str) -> str:
-    verdict, answer = _verdict(spec.name), how(spec, operator)
+def _verdict_on(name: str, spec: BackendSpec, operator: str) -> str:
+    verdict, answer = _verdict(name), how(spec, operator)
     if verdict != "usable" or answer == "its own":
         return verdict
     return f"usable, {answer}" if answer.startswith("composed") else answer
