@@ -239,6 +239,14 @@ def test_a_backend_that_has_neither_refuses(table):
     np.testing.assert_array_equal(grad_input(("neither", "cpu")), grad_input("cpu"))
 
 
+def test_arrays_that_a_backend_owns_are_not_composed_for():
+    da = pytest.importorskip("dask.array")
+    grad = da.from_array(GRAD, chunks=2)
+    with pytest.raises(fastconv.BackendUnsupportedError, match="no conv2d_grad_input for arrays of its own"):
+        conv2d_grad_input(grad, KERNEL, (9, 9), stride=2)
+    np.testing.assert_array_equal(grad_input("dask"), grad_input("cpu"))
+
+
 def test_the_reasons_of_what_it_is_composed_of_are_given(table):
     class Picky(Own):
         def reject(self, problem):
