@@ -75,7 +75,7 @@ def test_workers_killed_at_random(cluster, client, request):
             assert time.monotonic() < deadline, "the run hangs"
             # Not one that is being started: a nanny whose worker dies then starts no other.
             processes = [nanny.process for nanny in cluster.workers.values() if nanny.process]
-            alive = {each.pid for each in processes if each.status == distributed.core.Status.running} - killed
+            alive = {each.pid for each in processes if each.status == distributed.core.Status.running} - killed - {None}
             if alive and not result.done():
                 victim = int(rng.choice(sorted(alive)))
                 os.kill(victim, signal.SIGKILL)
