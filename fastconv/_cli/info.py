@@ -51,8 +51,10 @@ def as_text(config: dict[str, Any]) -> str:
         for name, verdict in config["backends"].items()
     ]
     operators = [
-        (name, *(f"{way}: {', '.join(row for row in rows if rows[row] == way) or '-'}" for way in WAYS))
+        (name, way, ", ".join(row for row in rows if rows[row] == way))
         for name, rows in config["operators"].items()
+        for way in WAYS
+        if way in rows.values()
     ]
     return "\n".join(
         [
