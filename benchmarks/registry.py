@@ -73,15 +73,18 @@ def main():
 
     def remembered_without():
         arguments = (x, weight, None, 1, 0, 1, 1, "constant", 0, False, "NCHW", None, None, "auto")
-        return _api._calls.run(*arguments, 1)
+        return _api._calls.run(*arguments, 1, None)
 
-    def checked():
+    def remembered_out():
         return fastconv.conv2d(x, weight, out=out, num_threads=1)
+
+    def checked():  # lists are never remembered
+        return fastconv.conv2d(x, weight, None, [1, 1], out=out, num_threads=1)
 
     def checked_without():
         threads = check_num_threads(1)
         images, kernels = check_array("x", x), check_array("weight", weight)
-        described = fastconv.Problem.of(images, kernels, None, 1, 0, 1, 1, **options)
+        described = fastconv.Problem.of(images, kernels, None, [1, 1], 0, 1, 1, **options)
         check_out(described, out)
         if 0 in described.out_shape:
             return None
@@ -102,8 +105,9 @@ def main():
             "us",
             None,
         ),
+        ("conv2d, remembered: out=", difference(remembered_out, remembered, runs, calls) * 1e6, "us", 0.2),
         (
-            "conv2d(out=): all but checks and kernel",
+            "conv2d, checked: all but checks and kernel",
             difference(checked, checked_without, runs, calls) * 1e6,
             "us",
             None,

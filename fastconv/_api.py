@@ -165,8 +165,8 @@ def conv2d(
         dtype, algorithm,
     )  # fmt: skip
     by_default = backend is None and is_default()
-    if by_default and out is None and _calls is not None:
-        known: Array | None = _calls.run(*arguments, num_threads)
+    if by_default and _calls is not None:
+        known: Array | None = _calls.run(*arguments, num_threads, out)
         if known is not None:
             return known
     num_threads = check_num_threads(num_threads)

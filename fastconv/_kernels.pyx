@@ -650,7 +650,7 @@ cdef class CallCache:
         return len(self.entries)
 
     def add(self, tuple arguments, Plan plan, fill, tuple shape):
-        """Remember a call: its arguments in the order of `run` but for num_threads, its plan, its result's shape."""
+        """Remember a call: its arguments in the order of `run` up to algorithm, its plan, its result's shape."""
         (x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format, weight_format,
          dtype, algorithm) = arguments
         key = call_key(x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format,
@@ -662,8 +662,8 @@ cdef class CallCache:
         self.entries[key] = (plan, fill, shape, arguments[3:])
 
     def run(self, x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format,
-            weight_format, dtype, algorithm, num_threads):
-        """Return the result of a call that was made before, or None if it was not."""
+            weight_format, dtype, algorithm, num_threads, out):
+        """Return the result of a call that was made before, or None if it was not or `out` is to be checked."""
         key = call_key(x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format,
                        weight_format, dtype, algorithm)
         if key is None:
@@ -674,7 +674,7 @@ cdef class CallCache:
         cdef int count = plain_count(num_threads)
         if count < 0:
             return None
-        cdef cnp.ndarray y = empty_like_image(x, <tuple>(<tuple>entry)[2])
+        cdef cnp.ndarray y = result_array(out, x, weight, bias, <tuple>(<tuple>entry)[2])
         if y is None:
             return None
         (<Plan>(<tuple>entry)[0]).compute(x, weight, bias, y, (<tuple>entry)[1], count, None)
@@ -706,8 +706,8 @@ cdef class PreparedCalls:
             self.entries.pop(next(iter(self.entries)), None)
         self.entries[key] = (plan, fill, shape, weight, bias, packed)
 
-    def run(self, x, num_threads):
-        """Return the result, or None where no such image came before."""
+    def run(self, x, num_threads, out):
+        """Return the result, or None where no such image came before or `out` is to be checked."""
         key = image_key(x)
         if key is None:
             return None
@@ -717,7 +717,7 @@ cdef class PreparedCalls:
         cdef int count = plain_count(num_threads)
         if count < 0:
             return None
-        cdef cnp.ndarray y = empty_like_image(x, <tuple>entry[2])
+        cdef cnp.ndarray y = result_array(out, x, entry[3], entry[4], <tuple>entry[2])
         if y is None:
             return None
         (<Plan>entry[0]).compute(x, <cnp.ndarray>entry[3], <cnp.ndarray>entry[4], y, entry[1], count, <Packed>entry[5])
@@ -741,6 +741,49 @@ cdef object image_key(x):
     if not put_array(words, &n, x):
         return None
     return PyBytes_FromStringAndSize(<char *>words, n * sizeof(int64_t))
+
+
+cdef object result_array(out, cnp.ndarray x, weight, bias, tuple shape):
+    """`out`, or None if it may not be written into unchecked; a new array where there is none."""
+    if out is None:
+        return empty_like_image(x, shape)
+    return out if fits(out, x, weight, bias, shape) else None
+
+
+cdef bint fits(out, cnp.ndarray x, weight, bias, tuple shape) noexcept:
+    """Whether `out` is an array of the result's shape and the image's dtype, its axes one inside the other as those
+    of a part of a C-contiguous array, so that no two elements share memory, and none of the operands' between them.
+    """
+    if type(out) is not cnp.ndarray or not cnp.PyArray_ISBEHAVED(<cnp.ndarray>out):
+        return False
+    cdef int i, ndim = cnp.PyArray_NDIM(<cnp.ndarray>out)
+    if ndim != len(shape) or cnp.PyArray_TYPE(<cnp.ndarray>out) != cnp.PyArray_TYPE(x):
+        return False
+    cdef cnp.npy_intp size, step, covered = cnp.PyArray_ITEMSIZE(<cnp.ndarray>out)
+    for i in range(ndim - 1, -1, -1):
+        size = cnp.PyArray_DIM(<cnp.ndarray>out, i)
+        step = cnp.PyArray_STRIDE(<cnp.ndarray>out, i)
+        if size != <cnp.npy_intp>shape[i] or size > 1 and step < covered:
+            return False
+        if size > 1:
+            covered += step * (size - 1)
+    cdef uintptr_t low = <uintptr_t>cnp.PyArray_DATA(<cnp.ndarray>out)
+    return (lies_apart(x, low, low + covered) and lies_apart(<cnp.ndarray>weight, low, low + covered)
+            and (bias is None or lies_apart(<cnp.ndarray>bias, low, low + covered)))
+
+
+cdef bint lies_apart(cnp.ndarray array, uintptr_t low, uintptr_t high) noexcept:
+    """Whether an array that is not empty has no byte from low to high."""
+    cdef uintptr_t first = <uintptr_t>cnp.PyArray_DATA(array), last = first + cnp.PyArray_ITEMSIZE(array)
+    cdef cnp.npy_intp reach
+    cdef int i
+    for i in range(cnp.PyArray_NDIM(array)):
+        reach = cnp.PyArray_STRIDE(array, i) * (cnp.PyArray_DIM(array, i) - 1)
+        if reach < 0:
+            first += reach
+        else:
+            last += reach
+    return last <= low or high <= first
 
 
 cdef object empty_like_image(cnp.ndarray x, tuple shape):

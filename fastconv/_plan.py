@@ -89,8 +89,8 @@ class Plan:
         ValueError, TypeError, MemoryError, BackendError
             As `conv2d`.
         """
-        if out is None and self._calls is not None and not traces():
-            known: Array | None = self._calls.run(x, num_threads)
+        if self._calls is not None and not traces():
+            known: Array | None = self._calls.run(x, num_threads, out)
             if known is not None:
                 return known
         count = check_num_threads(num_threads)

@@ -126,8 +126,110 @@ def test_another_backend_is_asked_whatever_is_remembered(remembered):
     with fastconv.use_backend("reference"):
         conv2d(X, W, B)
     conv2d(X, W, B, backend="cpu")
-    conv2d(X, W, B, out=np.empty((1, 2, 5, 5), "f4"))
+    conv2d(X, W, B, backend="cpu", out=np.empty((1, 2, 5, 5), "f4"))
     assert not remembered
+
+
+SHAPE = (1, 2, 5, 5)
+
+
+def frame():
+    return np.full((2, 9, 9, 9), 7, "f4")
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.empty(SHAPE, "f4"),
+        np.empty(SHAPE, "f4")[0][None],
+        frame()[:1, 3:5, 2:7, 4:9],
+        frame()[1:, ::5, ::2, ::2],
+        np.ndarray(SHAPE, "f4", np.empty(50, "f4"), 0, (-12, 100, 20, 4)),  # no step is ever taken
+    ],
+)
+def test_a_call_with_out_is_answered_from_memory_with_the_same_bits(remembered, out):
+    x = np.random.default_rng(0).standard_normal(X.shape).astype("f4")
+    expected = conv2d(x, W, B, backend="cpu")
+    around = out if out.base is None else out.base
+    before, touched = around.copy(), out.copy()
+    assert conv2d(x, W, B, out=out) is out
+    assert remembered == [True]
+    assert out.tobytes() == expected.tobytes()
+    out[...] = touched
+    assert around.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.empty(SHAPE, ">f4"),
+        np.empty(SHAPE[::-1], "f4").T,
+        np.empty(SHAPE, "f4")[..., ::-1],
+        np.empty(SHAPE, "f4")[:, :, ::-1],
+        np.frombuffer(bytearray(201), "f4", 50, 1).reshape(SHAPE),
+        np.empty(SHAPE, "f4").view(np.recarray),
+    ],
+)
+def test_an_unusual_out_is_checked_in_full(remembered, out):
+    assert conv2d(X, W, B, out=out) is out
+    assert remembered == [False]
+    np.testing.assert_array_equal(np.asarray(out), conv2d(X, W, B))
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "message"),
+    [
+        (np.empty((1, 2, 5, 6), "f4"), ValueError, r"out has shape \(1, 2, 5, 6\), but the result has"),
+        (np.empty((2, 5, 5), "f4"), ValueError, r"out has shape \(2, 5, 5\), but the result has"),
+        (np.empty((1, 1, 2, 5, 5), "f4"), ValueError, "out has shape"),
+        (np.empty(SHAPE, "f8"), TypeError, "out has dtype float64, but the result has dtype float32"),
+        (np.empty(SHAPE, "i4"), TypeError, "out has dtype int32"),
+        (np.broadcast_to(np.empty(SHAPE, "f4"), SHAPE), ValueError, "out is read-only"),
+        (np.lib.stride_tricks.as_strided(np.empty(99, "f4"), SHAPE, (0, 64, 8, 4)), ValueError, "share memory"),
+        (np.lib.stride_tricks.as_strided(np.empty(99, "f4"), SHAPE, (0, 100, 20, 0)), ValueError, "share memory"),
+        (np.ma.empty(SHAPE, "f4"), TypeError, "out must be a plain numpy.ndarray or None"),
+        ([1.0], TypeError, "out must be a plain numpy.ndarray or None"),
+    ],
+)
+def test_a_wrong_out_is_refused_after_its_twin_was_remembered(remembered, out, error, message):
+    before = np.array(out)
+    with pytest.raises(error, match=message):
+        conv2d(X, W, B, out=out)
+    with pytest.raises(error, match=message):
+        conv2d(X, W, B, backend="cpu", out=out)
+    assert remembered == [False]
+    np.testing.assert_array_equal(np.array(out), before)
+
+
+def test_a_call_whose_out_overlaps_an_operand_is_not_answered_from_memory(remembered):
+    buffer = np.empty(400, "f4")
+    conv2d(np.ones((8, 8), "f4"), np.ones((1, 1), "f4"))
+    conv2d(np.ones((8, 8), "f4"), np.ones((1, 1), "f4"), padding=1)
+    x, weight = buffer[100:164].reshape(8, 8), buffer[200:201].reshape(1, 1)
+
+    def from_memory(x, first, size, **options):
+        buffer[...] = np.arange(400)
+        out = buffer[first : first + size * size].reshape(size, size)
+        expected = conv2d(x, weight, backend="reference", **options)
+        remembered.clear()
+        assert conv2d(x, weight, out=out, **options) is out
+        np.testing.assert_array_equal(out, expected)
+        return remembered == [True]
+
+    apart = {first for first in range(300) if from_memory(x, first, 8)}
+    assert apart == {*range(37), *range(164, 300)} - set(range(137, 201))
+    assert apart == {first for first in range(300) if from_memory(x[::-1, ::-1], first, 8)}
+    assert from_memory(x, 0, 10, padding=1)
+    assert not from_memory(x, 1, 10, padding=1)
+
+
+def test_an_out_that_overlaps_the_bias(remembered):
+    buffer = np.ones(100, "f4")
+    out, bias = buffer[:50].reshape(SHAPE), buffer[49:51]
+    expected = conv2d(X, W, bias.copy(), backend="reference")
+    conv2d(X, W, bias, out=out)
+    np.testing.assert_array_equal(out, expected)
+    assert remembered == [False]
 
 
 def test_results_are_new_arrays(remembered):

@@ -85,6 +85,29 @@ def test_a_plan_remembers_a_bounded_number_of_shapes():
     assert len(plan._calls) <= plan._calls.most
 
 
+def test_out_of_a_shape_that_was_met():
+    plan = plan_conv2d(W, B)
+    expected = plan(X)
+    buffer = np.full((2, *expected.shape), 7, "f4")
+    for out in (buffer[0], buffer[1][..., ::-1], np.empty(expected.shape[::-1], "f4").T):
+        assert plan(X, out) is out
+        same(out.copy(), expected)
+    shared = np.empty(max(X.size, expected.size) + 9, "f4")
+    x, out = shared[9 : 9 + X.size].reshape(X.shape), shared[: expected.size].reshape(expected.shape)
+    x[...] = X
+    assert plan(x, out) is out
+    same(out.copy(), expected)
+    fixed = np.broadcast_to(expected, expected.shape)
+    for out, error, message in [
+        (expected[0], ValueError, "out has shape"),
+        (expected.astype("f8"), TypeError, "out has dtype float64"),
+        (fixed, ValueError, "out is read-only"),
+        (np.ma.array(expected), TypeError, "out must be a plain"),
+    ]:
+        with pytest.raises(error, match=message):
+            plan(X, out)
+
+
 def test_weights_are_the_plans_own():
     weight, bias = W.copy(), B.copy()
     plan = plan_conv2d(weight, bias)
