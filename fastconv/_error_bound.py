@@ -65,7 +65,8 @@ def conv2d_error_bound(
     :math:`\sum |w_c|`; G is 20 to 60, K twice that and 3 C more. Half an ulp for a narrower result, and underflow, are
     added. Errors of random data are far smaller, since most roundings cancel.
 
-    The cost is that of a few float64 convolutions.
+    The cost is that of a few float64 convolutions. A plan of `plan_conv2d` may choose differently: its bound is
+    `Plan.error_bound`.
 
     Examples
     --------
@@ -88,9 +89,14 @@ def conv2d_error_bound(
                 "convert it, or a part of it, and name the backend whose error is asked for with backend=."
             )
     problem = Problem.of(x, weight, bias, stride, padding, dilation, groups, **options)
+    _, plan = _plan(names, problem, None)  # of any backend, whatever arrays it takes
+    return bound_of(problem, plan, x, weight, bias)
+
+
+def bound_of(problem: Problem, plan: Any, x: Array, weight: Array, bias: Array | None) -> Array:
+    """Return the bound for a backend's plan: by what it states, or that of sums in any order."""
     if problem.compute.kind not in "fc" or 0 in problem.out_shape:
         return np.zeros(problem.out_shape)
-    _, plan = _plan(names, problem, None)  # of any backend, whatever arrays it takes
     terms = (problem.ic // problem.groups) * problem.kh * problem.kw + 1
     stated = plan.error() if hasattr(plan, "error") else (terms, (0, 0))
     with np.errstate(invalid="ignore", over="ignore"):

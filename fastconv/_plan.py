@@ -9,6 +9,7 @@ import numpy as np
 
 from ._arguments import check_num_threads, read_integer, read_pair
 from ._dtypes import read_dtype
+from ._error_bound import bound_of
 from ._execute import execute, execute_owned
 from ._explain import Explanation, record
 from ._forks import Lock
@@ -136,6 +137,39 @@ class Plan:
         count = check_num_threads(num_threads)
         ready = self._expect(x_shape, x_dtype)
         return Explanation.of(ready.problem, (ready.name,), ready.source, ready.kinds, count, ready.plan)
+
+    def error_bound(self, x: Any) -> Array:
+        """Return the most by which each element of the plan's result for `x` may differ from the exact one.
+
+        Parameters
+        ----------
+        x : array_like
+            Images, as for a call.
+
+        Returns
+        -------
+        numpy.ndarray
+            The bound, float64, in the shape of the result: as from `conv2d_error_bound`, but of the algorithm that the
+            plan chose, which need not be that of `conv2d`.
+
+        Raises
+        ------
+        ValueError, TypeError, BackendError
+            As `conv2d`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastconv import plan_conv2d
+        >>> plan = plan_conv2d(np.full((1, 1, 3, 3), 0.1, np.float32))
+        >>> bool(plan.error_bound(np.ones((8, 8), np.float32)[None]).max() < 1e-6)
+        True
+        """
+        operands, seen, choice = receive((x, self.weight, self.bias), None, self._names, self._source)
+        if choice[2]:
+            raise TypeError("the bound is computed of NumPy arrays alone; convert x, or a part of it, and the weights.")
+        ready = self._prepare(seen, choice)
+        return bound_of(ready.problem, ready.plan, *operands[:3])
 
     def _expect(self, x_shape: tuple[int, ...], x_dtype: Any) -> Ready:
         dtype = self._seen[0].dtype if x_dtype is None else read_dtype("x_dtype", x_dtype)

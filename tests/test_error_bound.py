@@ -45,6 +45,34 @@ def test_holds_for_data_chosen_against_it(algorithm, kernel, stride):
     assert worst > 0.01  # and it is of the size of what can happen
 
 
+def test_of_a_plan_is_that_of_the_tiles_it_chose():
+    """Prepared weights make larger tiles the cheaper ones here, in which a large pixel has more neighbours."""
+    rng = np.random.default_rng(9)
+    weight, options = rng.standard_normal((16, 37, 3, 3)), {"stride": 2, "groups": 2, "algorithm": "winograd"}
+    plan, outside = fastconv.plan_conv2d(weight, **options), 0
+    for row, column in itertools.product(range(12, 20), repeat=2):
+        x = rng.standard_normal((1, 74, 31, 37))
+        x[0, 3, row, column] = 1e30
+        error = abs(plan(x) - conv2d(x, weight, **options | {"algorithm": "direct"}))
+        assert (error <= 1.01 * plan.error_bound(x)).all(), (row, column)
+        outside += (error > conv2d_error_bound(x, weight, **options)).any()
+    assert outside
+    with pytest.raises(TypeError, match="x has dtype"):
+        plan.error_bound("an image")
+
+
+def test_of_a_plan_for_every_kind_of_operand():
+    x, weight, bias = np.ones((2, 3, 9, 9)), np.ones((4, 3, 3, 3)), np.ones(4)
+    for dtype in "f2", "f4", "f8", "c8", "i4":
+        operands = [array.astype(dtype) for array in (x, weight, bias)]
+        bound = fastconv.plan_conv2d(*operands[1:]).error_bound(operands[0])
+        assert (bound == conv2d_error_bound(*operands)).all()
+        assert bound.any() == (dtype != "i4")
+    bound = fastconv.plan_conv2d(weight, bias, backend="reference").error_bound(x)
+    assert (bound == conv2d_error_bound(x, weight, bias, backend="reference")).all()
+    assert fastconv.plan_conv2d(weight).error_bound(x[:0]).shape == (0, 4, 7, 7)
+
+
 @pytest.mark.parametrize(
     ("k", "stride", "size"), [(3, 1, 26), (3, 1, 4), (5, 1, 26), (3, 2, 65), (3, 2, 5), (5, 2, 49)]
 )

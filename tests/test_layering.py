@@ -41,7 +41,17 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     },
     "_gradients": {"_api", "_arguments", "_operators", "_receive", "backends._selection"},
     "_plan": {
-        *("_arguments", "_dtypes", "_execute", "_explain", "_forks", "_problem", "_receive", "backends"),
+        *(
+            "_arguments",
+            "_dtypes",
+            "_error_bound",
+            "_execute",
+            "_explain",
+            "_forks",
+            "_problem",
+            "_receive",
+            "backends",
+        ),
         *CHOOSING,
     },
     "_show_config": {

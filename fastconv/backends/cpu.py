@@ -172,6 +172,7 @@ class PreparedCpuPlan:
         is_real = problem.compute.kind != "c"  # the parts of complex weights are not packed
         self.plan = CpuPlan(problem, isa, *plan.asked, prepared=is_real)
         self.explain = self.plan.explain
+        self.error = self.plan.error
         self.weight = ready(weight, problem.compute)
         self.bias = None if bias is None else ready(bias, problem.compute)
         key = self.plan.kernel.packing
