@@ -146,7 +146,7 @@ fc_window fc_window_of(const fc_problem *p, int64_t out_rows, int64_t out_column
 
 /* Copy the window that begins at padded row and column `row0`, `column0`: `channels` channels of it from `image` on, which
  * is the first one's first pixel. To planes, one after the other, or to pixels with all channels side by side. */
-void fc_copy_window(const fc_problem *p, const fc_operands *operands, const fc_window *w, const char *image, int64_t row0,
+void fc_copy_window(const fc_plan *plan, const fc_operands *operands, const fc_window *w, const char *image, int64_t row0,
                     int64_t column0, int64_t channels, char *to, int interleaved);
 
 /* Copy the `rows` by `columns` pixels of the padded image from row `row0` and column `column0` on to pixels with a whole

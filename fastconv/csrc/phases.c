@@ -2,12 +2,6 @@
 
 #include "algorithms/common.h"
 
-/* a / b rounded up, quickly for the strides that are usual. */
-static inline int64_t strides_in(int64_t a, int64_t b)
-{
-    return b == 1 ? a : b == 2 ? (a >> 1) + (a & 1) : ceil_div(a, b);
-}
-
 fc_phases fc_phases_of(const fc_problem *p, int64_t lanes, int64_t out_rows, int64_t out_columns)
 {
     fc_phases l;

@@ -21,6 +21,12 @@ static inline int64_t ceil_div(int64_t a, int64_t b)
     return a / b + (a % b != 0);
 }
 
+/* a / b rounded up, quickly for the strides that are usual. */
+static inline int64_t strides_in(int64_t a, int64_t b)
+{
+    return b == 1 ? a : b == 2 ? (a >> 1) + (a & 1) : ceil_div(a, b);
+}
+
 static inline int64_t gcd(int64_t a, int64_t b)
 {
     while (b) {

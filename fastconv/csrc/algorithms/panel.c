@@ -25,7 +25,7 @@ enum {
     MOST_BLOCKS = 64,        /* of panels that are tried */
     TABLE_STEPS = 1 << 14,   /* most taps of a block of channels: 6 tables of 128 KiB */
     COPY_VECTOR = 4,         /* estimated cycles to copy a vector, */
-    COPY_ROW = 20,           /* to begin a row, */
+    COPY_ROW = 8,            /* to begin a row, */
     READ_LINE = 6,           /* or to read a line in place, */
     PACK_LANES = 2,          /* to pack so many weights takes one, */
     FAR_VECTOR = 20,         /* to write a vector to far memory and back so many, */
@@ -344,7 +344,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             from = (source){image + c0 * x[1] + row0 * p->sh * x[2] + col0 * p->sw * x[3], x[1], p->dh * x[2], p->dw * x[3],
                             p->sh * x[2], p->sw * x[3]};
         else
-            fc_copy_window(p, operands, &w, image + c0 * x[1], row0 * p->sh, col0 * p->sw, channels, strip, interleaved);
+            fc_copy_window(plan, operands, &w, image + c0 * x[1], row0 * p->sh, col0 * p->sw, channels, strip, interleaved);
 
         int64_t tabulated = 0;
         tables of[2];
