@@ -84,8 +84,9 @@ def kernels(family, isa, kind):
         schemes = re.findall(
             r"^FC_SCHEME\((\w+), (\w+)\)$", (CSRC / "ukernels/winograd.ukr.h").read_text(), re.MULTILINE
         )
-        made = {f"{stem}_{what}_{a}_{b}": (0, False) for what in ("input", "weight", "output") for a, b in schemes}
-        return made | {f"{stem}_squares": (4, False)}
+        return {f"{stem}_{what}_{a}_{b}": (0, False) for what in ("input", "weight", "output") for a, b in schemes}
+    if family == "squares":
+        return {stem: (4, False)}
     if family == "moves":
         return {f"{stem}_copy": (0, True), f"{stem}_pick": (0, True)} if macros.get(f"FC_LANES_{kind}") != "1" else {}
     if family == "fft":
@@ -105,7 +106,7 @@ def kernels(family, isa, kind):
 
 
 KINDS = {"tile": ["f32", "f64", "i64"], "rows": ["f32", "f64", "i64"], "channels": ["f32", "f64", "i64"]}
-KINDS |= {"bank": ["f32", "f64", "i64"], "winograd": ["f32", "f64"], "fft": ["f32", "f64"]}
+KINDS |= {"bank": ["f32", "f64", "i64"], "winograd": ["f32", "f64"], "fft": ["f32", "f64"], "squares": ["f32", "f64"]}
 KINDS |= {"peak": ["f32", "f64"], "transpose": ["f32", "f64"], "moves": ["f32", "f64"]}
 ALL = [(family, isa, kind) for family, kinds in KINDS.items() for isa in isas() for kind in kinds]
 ASSERTED = [case for case in ALL if case[1] != "portable" and case[2] != "i64"]

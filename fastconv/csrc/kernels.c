@@ -26,7 +26,7 @@ static void transform_down(const fc_plan *plan, const fc_spectrum *s, const fc_a
         memset(slab, 0, (size_t)(s->down.points * 2 * half));
         for (int64_t r = 0; r < p->kh; r++)
             fc_pick(slab + r * 2 * half, from + r * w[2] + column * w[3], w[3], columns, size);
-        fc_winograd_of(plan->isa, p->dtype)->squares(work->squares, slab, 2 * half, p->kh);
+        fc_squares_of(plan->isa, p->dtype)(work->squares, slab, 2 * half, p->kh);
         const fc_lines_run lines = {slab + half, -half, 2 * half, 0, slab + half, -half, 2 * half, 0, 1, slab, work->down};
         fc_transform(plan, &s->down, &lines, 0);
         for (int64_t b = 0; b < s->down.points / lanes; b++)

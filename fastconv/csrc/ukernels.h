@@ -160,12 +160,13 @@ typedef struct {
 typedef void (*fc_winograd_fn)(const fc_winograd_run *run);
 
 typedef struct {
-    /* sums[j] += sum over i < vectors of from[i * step][j]^2, step in bytes: not finite where an element is not, or is huge. */
-    void (*squares)(void *sums, const char *from, int64_t step, int64_t vectors);
     struct {
         fc_winograd_fn input, weight, output;
     } of[FC_SCHEMES][FC_SCHEMES]; /* down and across; NULL where there is none */
 } fc_winograd;
+
+/* sums[j] += sum over i < vectors of from[i * step][j]^2, step in bytes: not finite where an element is not, or is huge. */
+typedef void (*fc_squares_fn)(void *sums, const char *from, int64_t step, int64_t vectors);
 
 /* One pass of Fourier transforms, with exp(-2 pi i / n), of vectors of numbers whose imaginary parts lie apart: butterflies of
  * `radix` numbers `span` rows apart in `blocks` blocks of radix * span rows. Number k of each butterfly of block b is multiplied by
@@ -229,6 +230,7 @@ const fc_rows *fc_rows_of(int isa, fc_dtype dtype);
 const fc_winograd *fc_winograd_of(int isa, fc_dtype dtype); /* NULL for integers */
 const fc_moves *fc_moves_of(int isa, fc_dtype dtype);
 const fc_fft *fc_fft_of(int isa, fc_dtype dtype);           /* NULL for integers */
+fc_squares_fn fc_squares_of(int isa, fc_dtype dtype);       /* NULL for integers */
 fc_transpose_fn fc_transpose_of(int isa, fc_dtype dtype);
 
 #endif

@@ -160,8 +160,8 @@ static void forward_down(job *j, int64_t index, int64_t channel)
     char *const tile = j->scratch, *const slab = tile + at->slab, *turned = tile + at->turned;
     gather(j, image, &box, tile);
     for (int64_t r = 0; r < s->down.points; r++)
-        fc_winograd_of(plan->isa, p->dtype)->squares(tile + at->squares + (index - j->first) * half, tile + r * at->line, half,
-                                                     2 * s->across.points / lanes);
+        fc_squares_of(plan->isa, p->dtype)(tile + at->squares + (index - j->first) * half, tile + r * at->line, half,
+                                           2 * s->across.points / lanes);
     for (int64_t v = 0, count; v < s->across.points / lanes; v += count, turned += count * lanes * row) {
         count = least(at->vectors_down, s->across.points / lanes - v);
         const fc_lines_run lines = {tile + v * half, im, at->line, half, slab, half, count * 2 * half, 2 * half, count, slab,

@@ -151,7 +151,7 @@ static void transform_weights(const fc_plan *plan, const fc_operands *operands, 
             const fc_winograd_run run = {packed + v * pixel, p->kw * count * row, count * row, row, to + v * pixel,
                                          fc_winograd_points(c->across) * point, point, row, count, NULL};
             kernels->of[c->down][c->across].weight(&run);
-            kernels->squares(squares + v * pixel, packed + v * pixel, row, count * taps);
+            fc_squares_of(plan->isa, p->dtype)(squares + v * pixel, packed + v * pixel, row, count * taps);
         }
     }
 }
@@ -203,7 +203,7 @@ static void transform_input(job *j)
         fc_copy_lanes(plan, j->operands, image + b * lanes * x[1], j->row * c->rows_on, j->column * c->columns_on, at->rows, at->columns,
                       least(lanes, igc - b * lanes), strip, (int64_t *)(strip + at->tables));
         for (int64_t r = 0; r < at->rows; r++)
-            kernels->squares(squares + r * pixel, strip + r * line, pixel, at->columns);
+            fc_squares_of(plan->isa, p->dtype)(squares + r * pixel, strip + r * line, pixel, at->columns);
         for (int64_t r = 0; r < j->rows; r++) {
             const fc_winograd_run run = {strip + r * c->rows_on * line, line, pixel, c->columns_on * pixel,
                                          strip + at->points + (b * j->rows + r) * j->columns * pixel,

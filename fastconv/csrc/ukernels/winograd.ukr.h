@@ -262,27 +262,7 @@ FC_SCHEME(F43S2, F43S2)
 FC_SCHEME(F23S2, F23S2)
 FC_SCHEME(F25S2, F25S2)
 
-/* Four chains: one alone would wait for each addition. */
-static void FC_PASTE2(FC_NAME, squares)(void *sums, const char *from, int64_t step, int64_t vectors)
-{
-    V(VEC) acc[4] = {V(LOAD)((const FC_ELEMENT *)sums), V(ZERO)(), V(ZERO)(), V(ZERO)()};
-    FC_ROLLED
-    for (; vectors >= 4; vectors -= 4, from += 4 * step)
-        FC_UNROLL
-        for (int k = 0; k < 4; k++) {
-            const V(VEC) v = V(LOAD)((const FC_ELEMENT *)(from + k * step));
-            acc[k] = V(FMA)(v, v, acc[k]);
-        }
-    FC_ROLLED
-    for (; vectors > 0; vectors--, from += step) {
-        const V(VEC) v = V(LOAD)((const FC_ELEMENT *)from);
-        acc[0] = V(FMA)(v, v, acc[0]);
-    }
-    V(STORE)((FC_ELEMENT *)sums, (acc[0] + acc[1]) + (acc[2] + acc[3]));
-}
-
 static const fc_winograd FC_NAME = {
-    .squares = FC_PASTE2(FC_NAME, squares),
     .of = {FC_LIST(F43, F43), FC_LIST(F23, F23), FC_LIST(F25, F25), FC_LIST(F43, F11), FC_LIST(F11, F43), FC_LIST(F25, F11),
            FC_LIST(F11, F25), FC_LIST(F43S2, F43S2), FC_LIST(F23S2, F23S2), FC_LIST(F25S2, F25S2)},
 };
