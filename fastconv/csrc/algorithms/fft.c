@@ -158,12 +158,14 @@ static void forward_down(job *j, int64_t index, int64_t channel)
     const fc_box box = box_of(j, index);
     const char *image = j->operands->x.data + j->n * x[0] + (j->group * (p->ic / p->groups) + channel) * x[1];
     char *const tile = j->scratch, *const slab = tile + at->slab, *turned = tile + at->turned;
+    const fc_squares_fn add_squares = fc_squares_of(plan->isa, p->dtype);
+    const int64_t rows = box.rows + p->kh - 1, upper = least(rows, s->down.points), lower = rows - upper; /* others are zeros */
     gather(j, image, &box, tile);
-    for (int64_t r = 0; r < s->down.points; r++)
-        fc_squares_of(plan->isa, p->dtype)(tile + at->squares + (index - j->first) * half, tile + r * at->line, half,
-                                           2 * s->across.points / lanes);
     for (int64_t v = 0, count; v < s->across.points / lanes; v += count, turned += count * lanes * row) {
         count = least(at->vectors_down, s->across.points / lanes - v);
+        for (int64_t i = 0; i < 2 * count; i++) /* which calls them in for the transform */
+            add_squares(tile + at->squares + (index - j->first) * half, tile + (v + i / 2) * half + i % 2 * im, at->line,
+                        i % 2 ? lower : upper);
         const fc_lines_run lines = {tile + v * half, im, at->line, half, slab, half, count * 2 * half, 2 * half, count, slab,
                                     j->operands->packed};
         fc_transform(plan, &s->down, &lines, 0);
