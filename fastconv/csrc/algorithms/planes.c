@@ -18,7 +18,7 @@ enum {
     STRIP_GOOD = 20 << 10,  /* in the first-level cache, */
     STRIP_WIDE = 128 << 10, /* or where only what is at the sides is copied: */
     WIDE = 256,             /* from so many columns on */
-    DOWN_WIDE = 1024,       /* most for leaf loops of all rows: 7 x 7 of 3 of 1080 x 1920 takes them 13.0 ms, others 8.6 */
+    DOWN_WIDE = 1024,       /* most for leaf loops of all rows: 7 x 7, 3 channels of 1080 x 1920: 13.0 ms, others 8.6 */
     MOST_COLUMNS = 1024,   /* of outputs in a task */
     MOST_TAPS = 1 << 12,   /* of the kernel, times channels */
     MOST_TOGETHER = 64,    /* rows of outputs, of one dilation, that are kept in one block */
@@ -98,7 +98,7 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     /* Square kernels have leaf loops for all rows of a map, and with stride 2 only where it is read by masks. */
     const int square = tile->masks && !p->channels_last && igc == 1 && p->kh == p->kw && p->kh % 2 && p->kh > 1 && p->kh <= 7;
     const int every_other = square && p->sw == 2 && p->sh == 2 && p->dw == 1 && c.columns < WIDE;
-    const int quick = square && (p->sh == 1 || every_other);
+    const int quick = square && p->ow <= DOWN_WIDE && (p->sh == 1 || every_other);
     /* What is copied of each block of rows: nothing of narrow maps, the sides of wide ones, or all. */
     const int in_place = (p->sw == 1 || every_other) && p->padding_mode == FC_CONSTANT && !p->channels_last;
     double vecs = (double)ceil_div(l.pitch, tile->lanes);
@@ -157,7 +157,8 @@ static const fc_rows_fn *down_of(const fc_problem *p, const fc_operands *operand
     if (operands->y.stride[3] != element_size(p) || p->sh > 2 || (masked && p->sw != p->sh) || taps != p->kh || p->kh < 3 ||
         p->kh > 7 || p->kh % 2 == 0 || p->ow > DOWN_WIDE)
         return NULL;
-    return kernel->down[masked][(p->kh - 3) / 2][p->sh - 1][1] ? kernel->down[masked][(p->kh - 3) / 2][p->sh - 1] : NULL;
+    const fc_rows_fn *down = kernel->down[masked][(p->kh - 3) / 2][p->sh - 1];
+    return down[1] ? down : NULL;
 }
 
 static tiling tile_columns(const fc_rows *kernel, const fc_rows_fn *down, int64_t columns)
@@ -236,8 +237,7 @@ static int reads_by_masks(const fc_problem *p, const fc_operands *operands, cons
     return vecs == 1 || (p->pl <= p->sw * kernel->lanes && p->sw * last + (p->kw - 1) * p->dw - p->pl <= p->iw);
 }
 
-/* Which lanes of the first and of the last vector of each column of tiles lie in the image, for each tap; with stride 2 of each
- * of the two halves that they are picked from. */
+/* Which lanes of the first and the last vector of each column of tiles lie in the image, for each tap and half at stride 2. */
 static void tabulate_masks(const fc_problem *p, const tiling *across, uint16_t *masks)
 {
     const int64_t lanes = across->lanes;
