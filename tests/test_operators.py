@@ -91,6 +91,14 @@ def test_complex_gradients_are_those_of_the_hermitian_product():
         np.testing.assert_array_equal(transposed, conv2d_grad_input(grad, weight.conj(), x.shape, **options))
 
 
+def test_a_complex_fill_is_conjugated_with_the_image():
+    x, grad = np.array([[1 + 2j]]), np.array([[1j, 3], [5, 7 - 1j]])
+    options = {"padding": ((1, 0), (0, 1)), "fill_value": 2 - 5j}
+    expected = 5 * (1 - 2j) + (2 + 5j) * (1j + 3 + 7 - 1j)
+    for backend in ("cpu", "reference"):
+        assert conv2d_grad_weight(x, grad, (1, 1), **options, backend=backend).tolist() == [[expected]]
+
+
 def test_narrow_floats_are_rounded_once():
     grad = np.full((1, 1, 1, 4097), 1, np.float16)
     assert conv2d_grad_bias(grad) == np.float16(4096)

@@ -238,6 +238,23 @@ def test_forked_child_finds_every_lock_open():
     assert run_python(code, timeout=30) == "0 True"
 
 
+def test_a_lock_keeps_others_out():
+    from fastconv._forks import Lock
+
+    lock, came = Lock(), threading.Event()
+
+    def enter():
+        with lock.held():
+            came.set()
+
+    thread = threading.Thread(target=enter)
+    with lock.held():
+        thread.start()
+        assert not came.wait(0.2)
+    thread.join()
+    assert came.is_set()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_fork_while_the_lock_is_held_by_the_thread_itself():
     code = """
