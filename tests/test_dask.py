@@ -11,6 +11,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+from dask.callbacks import Callback
 from dask.task_spec import Task
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -532,3 +533,18 @@ class TestDask(BackendConformance):
 
     def to_numpy(self, array):
         return array.compute()
+
+
+def test_a_tile_that_came_from_another_process_may_be_read_only():
+    begun = []
+
+    def freeze(key, result, *_):
+        if isinstance(result, tuple):
+            result[0].flags.writeable = False
+            begun.append(key)
+
+    x, weight = np.arange(400.0).reshape(20, 20), np.arange(9.0).reshape(3, 3)
+    with Callback(posttask=freeze):
+        y = conv2d(da.from_array(x, chunks=10), weight, padding=1).compute(scheduler="sync")
+    assert begun
+    assert y.tobytes() == conv2d(x, weight, padding=1, algorithm="direct").tobytes()
