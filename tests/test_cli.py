@@ -86,6 +86,9 @@ def test_info_says_everything_that_show_config_knows(capsys):
     for section in ("instruction_sets", "backends"):
         for name, state in config[section].items():
             assert re.search(rf"^  {name} .*{re.escape(state)}$", text, re.MULTILINE), name
+    for operator, ways in config["operators"].items():
+        for name, way in ways.items():
+            assert re.search(rf"^  {operator} +{way} +(.*, )?{name}(,|$)", text, re.MULTILINE), (operator, name)
     assert re.search(rf"^  cpu +fastconv {fastconv.__version__} ", text, re.MULTILINE)
     assert "NumPy arrays go to cpu, from: default" in text
     for name in config["environment"]:

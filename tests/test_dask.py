@@ -548,3 +548,11 @@ def test_a_tile_that_came_from_another_process_may_be_read_only():
         y = conv2d(da.from_array(x, chunks=10), weight, padding=1).compute(scheduler="sync")
     assert begun
     assert y.tobytes() == conv2d(x, weight, padding=1, algorithm="direct").tobytes()
+
+
+def test_error_bound_is_that_of_whichever_algorithm_a_tile_takes():
+    x, weight = np.zeros((1, 16, 24, 24), "f4"), np.ones((4, 16, 5, 5), "f4")
+    x[:, :, 12, 12] = 1  # a norm is no more than the largest pixel, and the sum of weights five times theirs
+    bound = fastconv.conv2d_error_bound(x, weight, backend="dask")
+    for algorithm in ("direct", "winograd", "fft"):
+        assert (bound >= fastconv.conv2d_error_bound(x, weight, algorithm=algorithm)).all()
