@@ -25,6 +25,7 @@ LAYERS = [
     Layer("3x3, 64 channels of 56", 64, 56, 56, 64, 3, padding=1),
     Layer("3x3, 256 channels of 14", 256, 14, 14, 256, 3, padding=1),
     Layer("3x3, 512 channels of 7", 512, 7, 7, 64, 3, padding=1),
+    Layer("3x3, stride 2, 64 channels of 56", 64, 56, 56, 64, 3, stride=2, padding=1),
     Layer("5x5, 64 channels of 28", 64, 28, 28, 64, 5, padding=2),
     Layer("1x1, 256 channels of 28", 256, 28, 28, 64, 1),
     Layer("15x15, one channel of 256", 1, 256, 256, 1, 15, padding=7),
@@ -63,7 +64,7 @@ def rows(layer, filling, rng):
     case = Case(layer, 1, "float32", "nchw", 1)
     x = FILLINGS[filling](rng, case.x().shape).astype("f4")
     weight = FILLINGS[filling](rng, case.weight().shape).astype("f4")
-    options = {"padding": layer.padding}
+    options = {"stride": layer.stride, "padding": layer.padding}
     exact = fastconv.conv2d(x.astype("f8"), weight.astype("f8"), **options, algorithm="direct")
     size = fastconv.conv2d(abs(x).astype("f8"), abs(weight).astype("f8"), **options, algorithm="direct")
     for name in FAMILIES:

@@ -22,6 +22,7 @@ LAYERS = [
     Layer("3x3, 512 channels of 56", 512, 56, 56, 512, 3, padding=1),
     Layer("1x1, 256 channels of 112", 256, 112, 112, 256, 1),
     Layer("depthwise 3x3, 256 channels of 112", 256, 112, 112, 256, 3, padding=1, groups=256),
+    Layer("15x15, 32 channels of 224", 32, 224, 224, 32, 15, padding=7),
     Layer("31x31, one channel of 2048", 1, 2048, 2048, 1, 31, padding=15),
 ]
 CHILD = """
