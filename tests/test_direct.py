@@ -329,6 +329,8 @@ def test_rows_of_the_direct_family_have_the_same_bits_whatever_they_are_fed(conv
         ((1, 64, 9, 11), (64, 1, 3, 3), {"groups": 64}),
         ((1, 8, 5, 600), (20, 8, 3, 3), {"padding": 1}),  # several blocks of columns,
         ((1, 1, 9, 2100), (2, 1, 3, 3), {"padding": 1}),
+        ((1, 3, 12, 20), (3, 1, 9, 9), {"groups": 3, "padding": 4}),
+        ((1, 3, 12, 40), (3, 1, 11, 11), {"groups": 3, "padding": 5, "stride": 2}),
         ((1, 2, 20, 1024), (2, 1, 7, 7), {"groups": 2, "padding": 3}),  # down all rows at once,
         ((1, 2, 20, 1025), (2, 1, 7, 7), {"groups": 2, "padding": 3}),  # and too wide for that
         ((1, 2, 9, 2051), (2, 1, 5, 5), {"groups": 2, "padding": 2, "stride": 2}),
