@@ -10,7 +10,7 @@ from ._arguments import check_num_threads, show
 from ._execute import execute, execute_owned
 from ._explain import Explanation, record
 from ._forks import Lock
-from ._operators import OPERATORS
+from ._operators import OPERATORS, find
 from ._problem import Problem, check_out, check_shape
 from ._receive import receive, receive_named
 from .backends import BackendPlan
@@ -224,6 +224,26 @@ def compute(
     return y, plan
 
 
+def call(
+    operator: str,
+    operands: tuple[Any, ...],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    out: Any,
+    backend: Any,
+    num_threads: Any,
+) -> Array:
+    """Return the result of a call of an operator of the table, whose function has nothing to do but this."""
+    row = OPERATORS[operator]
+    num_threads = check_num_threads(num_threads)
+    names, source = selection(backend)
+    named = dict(zip(row.operands, operands, strict=True))
+    taken, seen, choice = receive_named({**named, "out": out}, names, source)
+    problem = find(row.problem)(*seen, *arguments, **options)
+    result: Array = compute(problem, *choice, (*taken, None, None)[:3], out, num_threads)[0]
+    return result
+
+
 def explain(
     x: Any,
     weight: Any = None,
@@ -267,7 +287,7 @@ def explain(
     given = dict(zip(OPERATORS[operator].operands, (x, weight, bias), strict=False))
     rest = (*(x, weight, bias)[len(given) :], stride, padding, dilation, groups)
     operands, seen, choice = receive_named(given, names, source)
-    problem = OPERATORS[operator].problem(*seen, *rest, **options)
+    problem = find(OPERATORS[operator].problem)(*seen, *rest, **options)
     return Explanation.of(problem, *choice, num_threads, operands=operands if choice[2] else ())
 
 

@@ -6,11 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._api import compute
-from ._arguments import check_num_threads
-from ._operators import OPERATORS
-from ._receive import receive_named
-from .backends._selection import selection
+from ._api import call
 
 Array = np.ndarray[Any, Any]
 
@@ -93,8 +89,7 @@ def conv2d_grad_input(
         "weight_format": weight_format, "dtype": dtype, "algorithm": algorithm,
     }  # fmt: skip
     arguments = (x_shape, stride, padding, dilation, groups)
-    operands = {"grad": grad, "weight": weight}
-    return _call("conv2d_grad_input", operands, arguments, options, out, backend, num_threads)
+    return call("conv2d_grad_input", (grad, weight), arguments, options, out, backend, num_threads)
 
 
 def conv2d_grad_weight(
@@ -165,7 +160,7 @@ def conv2d_grad_weight(
         "weight_format": weight_format, "dtype": dtype, "algorithm": algorithm,
     }  # fmt: skip
     arguments = (weight_shape, stride, padding, dilation, groups)
-    return _call("conv2d_grad_weight", {"x": x, "grad": grad}, arguments, options, out, backend, num_threads)
+    return call("conv2d_grad_weight", (x, grad), arguments, options, out, backend, num_threads)
 
 
 def conv2d_grad_bias(
@@ -209,7 +204,7 @@ def conv2d_grad_bias(
     array([32., 32., 32.])
     """
     options = {"data_format": data_format, "dtype": dtype}
-    return _call("conv2d_grad_bias", {"grad": grad}, (), options, out, backend, num_threads)
+    return call("conv2d_grad_bias", (grad,), (), options, out, backend, num_threads)
 
 
 def conv_transpose2d(
@@ -286,22 +281,4 @@ def conv_transpose2d(
     }  # fmt: skip
     options |= {"output_padding": output_padding, "output_shape": output_shape}
     arguments = (stride, padding, dilation, groups)
-    operands = {"x": x, "weight": weight, "bias": bias}
-    return _call("conv_transpose2d", operands, arguments, options, out, backend, num_threads)
-
-
-def _call(
-    operator: str,
-    operands: dict[str, Any],
-    arguments: tuple[Any, ...],
-    options: dict[str, Any],
-    out: Any,
-    backend: Any,
-    num_threads: Any,
-) -> Array:
-    num_threads = check_num_threads(num_threads)
-    names, source = selection(backend)
-    taken, seen, choice = receive_named({**operands, "out": out}, names, source)
-    problem = OPERATORS[operator].problem(*seen, *arguments, **options)
-    result: Array = compute(problem, *choice, (*taken, None, None)[:3], out, num_threads)[0]
-    return result
+    return call("conv_transpose2d", (x, weight, bias), arguments, options, out, backend, num_threads)

@@ -29,15 +29,7 @@ from ._arguments import (
     show,
 )
 from ._dtypes import choose_dtypes, native, read_dtype
-
-# What each operator's result has the shape of: the convolution's image, its kernels, one value a kernel, or its result.
-RESULTS = {
-    "conv2d": "y",
-    "conv2d_grad_input": "x",
-    "conv2d_grad_weight": "weight",
-    "conv2d_grad_bias": "bias",
-    "conv_transpose2d": "x",
-}
+from ._operators import OPERATORS
 
 
 class Problem(NamedTuple):
@@ -79,12 +71,12 @@ class Problem(NamedTuple):
     dtype: np.dtype[Any]  # of the result
     compute: np.dtype[Any]  # of the arithmetic: (u)int64, float32, float64, complex64 or complex128
     algorithm: str
-    operator: str = "conv2d"  # what is to be computed, a name of `RESULTS`
+    operator: str = "conv2d"  # what is to be computed, a name of `OPERATORS`
 
     @property
     def out_shape(self) -> tuple[int, ...]:
         """Shape of the result, in the order of its axes."""
-        return self.shape_of(RESULTS[self.operator])
+        return self.shape_of(OPERATORS[self.operator].result)
 
     @property
     def is_empty(self) -> bool:

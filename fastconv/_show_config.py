@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _config
 from ._errors import BackendUnavailableError
-from ._problem import RESULTS
+from ._operators import OPERATORS
 from ._version import __version__
 from .backends import BackendSpec
 from .backends._compose import how
@@ -56,7 +56,7 @@ def show_config() -> dict[str, Any]:
         "algorithms": {name: f"of {family}" for name, family in _kernels.algorithms().items()},
         "backend": {"names": list(names), "from": source},
         "backends": backends(),
-        "operators": {name: {row: how(spec, name) for row, spec in specs().items()} for name in RESULTS},
+        "operators": {name: {row: how(spec, name) for row, spec in specs().items()} for name in OPERATORS},
         "specs": {name: _described(spec) for name, spec in specs().items()},
         "environment": {
             name: {"value": os.environ.get(name), "meaning": row.meaning} for name, row in _config.VARIABLES.items()

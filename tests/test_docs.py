@@ -16,18 +16,12 @@ import pytest
 import fastconv
 
 ROOT = Path(__file__).parent.parent
-MODULES = [
-    "_api",
-    "_explain",
-    "_plan",
-    "_problem",
-    "_show_config",
-    "backends._selection",
-    "backends._listing",
-    "filters",
-    "testing._calls",
-    "testing.strategies",
-]
+MODULES = sorted(  # those whose functions are public
+    {
+        *(thing.__module__ for thing in vars(fastconv).values() if inspect.isfunction(thing) or inspect.isclass(thing)),
+        *("fastconv.filters", "fastconv.testing._calls", "fastconv.testing.strategies"),
+    }
+)
 PAGES = sorted(
     [
         *ROOT.glob("*.md"),
@@ -40,7 +34,7 @@ PAGES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_docstrings(name):
-    module = importlib.import_module(f"fastconv.{name}")
+    module = importlib.import_module(name)
     results = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert results.failed == 0
 

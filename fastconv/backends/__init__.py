@@ -34,6 +34,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from .._operators import OPERATORS
 from .._problem import Problem
 
 API = 1  # version of the protocol below; a spec states the one it was written for
@@ -53,9 +54,9 @@ class BackendPlan(Protocol):
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any, num_threads: int) -> Any:
         """Write the result into `out` and return it. Inputs are checked, in any layout, and are not modified.
 
-        Of other operators than conv2d the operands come in the same three places, None where there are fewer: (grad,
-        weight) for conv2d_grad_input, (x, grad) for conv2d_grad_weight, (grad,) for conv2d_grad_bias and (x, weight,
-        bias) for conv_transpose2d.
+        Of other operators than conv2d the operands come in the same three places, None where there are fewer: which
+        and in what order, the `operands` of the operator's row of `fastconv._operators` say, such as (grad, weight) for
+        conv2d_grad_input.
         """
 
 
@@ -123,7 +124,7 @@ BUILT_IN = (
         "reference",
         "fastconv.backends.reference:ReferenceBackend",
         distribution="fastconv",
-        operators=("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias", "conv_transpose2d"),
+        operators=tuple(OPERATORS),
     ),
     BackendSpec(
         "dask",

@@ -1,7 +1,8 @@
 """The reference backend's definitions of the operators beside conv2d, as loops over taps in plain NumPy.
 
-They know nothing of the compositions of `_compose`, which are held against them. With g the gradient with respect to
-conv2d's result, zero outside of itself, and X the padded image, whose pixel u of an axis is the image's pixel u − p:
+Operands come in the widest arithmetic. The compositions of `_compose`, of which nothing is known here, are held against
+these. With g the gradient with respect to conv2d's result, zero outside of itself, and X the padded image, whose pixel
+u of an axis is the image's pixel u − p:
 
 * with respect to the padded image: dX[u] = Σ_a conj(w[a]) g[(u − a·d) / s], over the taps a that make this whole; each
   pixel outside the image is added to the pixel that it is a copy of, or dropped where it is a constant;
@@ -12,7 +13,6 @@ conv2d's result, zero outside of itself, and X the padded image, whose pixel u o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,22 +21,6 @@ from .._problem import Problem
 from .reference import extend, pixels_at
 
 Array = np.ndarray[Any, Any]
-
-
-class AdjointPlan:
-    """One problem, ready to run."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-
-    def __call__(self, x: Array, weight: Array, bias: Array | None, out: Array, num_threads: int) -> Array:
-        """Write the result into `out`."""
-        p = self.problem
-        wide = np.result_type(p.compute, np.float64) if p.compute.kind in "fc" else p.compute
-        operands = (None if a is None else a.astype(p.compute).astype(wide) for a in (x, weight, bias))
-        with np.errstate(invalid="ignore", over="ignore"):
-            DEFINITIONS[p.operator](p, *operands, out)
-        return out
 
 
 def grad_input(p: Problem, grad: Array, weight: Array, bias: None, out: Array) -> None:
@@ -85,11 +69,3 @@ def grad_weight(p: Problem, x: Array, grad: Array, bias: None, out: Array) -> No
 def grad_bias(p: Problem, grad: Array, weight: None, bias: None, out: Array) -> None:
     """Gradient with respect to the bias."""
     out[...] = p.nchw(grad).sum((0, 2, 3), dtype=grad.dtype)
-
-
-DEFINITIONS: dict[str, Callable[..., None]] = {
-    "conv2d_grad_input": grad_input,
-    "conv2d_grad_weight": grad_weight,
-    "conv2d_grad_bias": grad_bias,
-    "conv_transpose2d": transposed,
-}

@@ -1,4 +1,7 @@
-"""THE TABLE OF COMPOSITIONS at work: operators that a backend does not have, from its own conv2d, or why not."""
+"""Compositions at work: operators that a backend does not have, from its own conv2d, or why not.
+
+Which class composes an operator is said by its row of the operator table (`_operators`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .._errors import BackendResultError, BackendUnsupportedError
+from .._operators import OPERATORS, find
 from .._problem import Problem
 from . import Backend, BackendPlan, BackendSpec
 
@@ -17,34 +21,24 @@ Array = np.ndarray[Any, Any]
 
 
 class Composition(Protocol):
-    """One problem of an operator in terms of conv2d."""
+    """One problem of an operator in terms of conv2d: a class, called with the problem."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...]  # of conv2d; none where it is done without
 
     def __call__(self, plans: Plans, x: Array, weight: Any, bias: Any, out: Array, num_threads: int) -> None:
         """Write the result into `out`, with a plan for each of `problems`."""
 
 
-COMPOSITIONS = {  # operator -> its class in `_compositions`, which is imported when one is first asked for
-    "conv2d_grad_input": "GradInput",
-    "conv2d_grad_weight": "GradWeight",
-    "conv2d_grad_bias": "GradBias",
-    "conv_transpose2d": "Transpose",
-}
-
-
 def composition(problem: Problem) -> Composition:
-    """Return a problem of an operator of the table in terms of conv2d."""
-    from . import _compositions
-
-    composed: Composition = getattr(_compositions, COMPOSITIONS[problem.operator])(problem)
+    """Return a problem of an operator that is composed in terms of conv2d."""
+    composed: Composition = find(OPERATORS[problem.operator].composition)(problem)
     return composed
 
 
 def refuse(spec: BackendSpec, operator: str, owned: bool) -> None:
     """Raise if an operator that a backend does not have can't be composed from what it has."""
     has = f"it has {', '.join(spec.operators)}"
-    if operator not in COMPOSITIONS:
+    if not OPERATORS[operator].composition:
         raise BackendUnsupportedError(f"backend {spec.name!r} has no {operator}; {has}.")
     if "conv2d" not in spec.operators:
         raise BackendUnsupportedError(
@@ -69,7 +63,7 @@ def how(spec: BackendSpec, operator: str) -> str:
 
 
 class Composed:
-    """A backend's conv2d as a backend for the operators of the table."""
+    """A backend's conv2d as a backend for operators that are composed from it."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -102,7 +96,7 @@ class ComposedPlan:
     def explain(self, num_threads: int) -> dict[str, Any]:
         """Return how it is composed, and what the largest convolution of it would do."""
         several = self.composition.problems
-        details: dict[str, Any] = {"composed": f"from conv2d, {len(several)} of them" if several else "as a sum"}
+        details: dict[str, Any] = {"composed": f"from conv2d, {len(several)} of them" if several else "in NumPy"}
         largest: Any = self.plans[max(several, key=lambda one: one.macs)] if several else None
         return details | (largest.explain(num_threads) if hasattr(largest, "explain") else {})
 

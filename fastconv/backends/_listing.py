@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from .._arguments import show
-from .._problem import RESULTS
+from .._operators import OPERATORS
 from . import BUILT_IN, BackendSpec, _table
 from ._compose import how
 from ._table import find, load, specs
@@ -32,8 +32,8 @@ def backends(operator: str = "conv2d") -> dict[str, str]:
     >>> fastconv.backends(operator="conv2d_grad_input")["cpu"]
     'usable, composed from conv2d'
     """
-    if operator not in RESULTS:
-        raise ValueError(f"operator must be one of {', '.join(RESULTS)}, got {show(operator)}.")
+    if operator not in OPERATORS:
+        raise ValueError(f"operator must be one of {', '.join(OPERATORS)}, got {show(operator)}.")
     return {name: _verdict_on(name, spec, operator) for name, spec in specs().items()}
 
 

@@ -6,14 +6,12 @@ exactly modulo 2**64, and the sum is rounded once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from .._operators import OPERATORS, find
 from .._problem import Problem
-
-if TYPE_CHECKING:
-    from ._adjoints import AdjointPlan
 
 Array = np.ndarray[Any, Any]
 
@@ -31,13 +29,9 @@ class ReferenceBackend:
         """Return None: every problem is computed."""
         return None
 
-    def plan(self, problem: Problem) -> ReferencePlan | AdjointPlan:
-        """Return the plan of a problem; those of other operators than conv2d have their definitions in `_adjoints`."""
-        if problem.operator == "conv2d":
-            return ReferencePlan(problem)
-        from ._adjoints import AdjointPlan
-
-        return AdjointPlan(problem)
+    def plan(self, problem: Problem) -> ReferencePlan:
+        """Return the plan of a problem: the definition of its operator."""
+        return ReferencePlan(problem)
 
 
 class ReferencePlan:
@@ -47,7 +41,7 @@ class ReferencePlan:
         self.problem = problem
 
     def error(self) -> tuple[float, tuple[int, int]]:
-        """Return the constant of the error bound, in units of the arithmetic's roundoff: sums are float64's."""
+        """Return the constant of conv2d's error bound, in units of the arithmetic's roundoff: sums are float64's."""
         p = self.problem
         terms = (p.ic // p.groups) * p.kh * p.kw + 1
         return terms * float(np.finfo(np.float64).eps / np.finfo(p.compute).eps), (0, 0)
@@ -55,25 +49,28 @@ class ReferencePlan:
     def __call__(self, x: Array, weight: Array, bias: Array | None, out: Array, num_threads: int) -> Array:
         """Write the result into `out`."""
         p = self.problem
-        accumulator = np.result_type(p.compute, np.float64) if p.compute.kind in "fc" else p.compute
-        x = p.nchw(x).astype(p.compute).astype(accumulator)
-        weight = p.oihw(weight).astype(p.compute).astype(accumulator)
-        x = x.reshape(p.n, p.groups, p.ic // p.groups, p.ih, p.iw)
-        weight = weight.reshape(p.groups, p.oc // p.groups, p.ic // p.groups, p.kh, p.kw)
-
-        y = np.zeros((p.n, p.groups, p.oc // p.groups, p.oh, p.ow), accumulator)
-        rows = np.arange(p.oh) * p.sh - p.pt
-        columns = np.arange(p.ow) * p.sw - p.pl
+        wide = np.result_type(p.compute, np.float64) if p.compute.kind in "fc" else p.compute
+        operands = (None if a is None else a.astype(p.compute).astype(wide) for a in (x, weight, bias))
         with np.errstate(invalid="ignore", over="ignore"):
-            for a in range(p.kh):
-                for b in range(p.kw):
-                    pixels = pixels_at(x, rows + a * p.dh, columns + b * p.dw, p.padding_mode, p.fill_value)
-                    y += np.einsum("goc,ngchw->ngohw", weight[..., a, b], pixels)
-            y = y.reshape(p.n, p.oc, p.oh, p.ow)
-            if bias is not None:
-                y += bias.astype(p.compute).astype(accumulator)[:, None, None]
-            p.nchw(out)[...] = y
+            find(OPERATORS[p.operator].definition)(p, *operands, out)
         return out
+
+
+def correlate(p: Problem, x: Array, weight: Array, bias: Array | None, out: Array) -> None:
+    """conv2d: for each tap of the kernel, its weights times the pixels that it meets."""
+    x = p.nchw(x).reshape(p.n, p.groups, p.ic // p.groups, p.ih, p.iw)
+    weight = p.oihw(weight).reshape(p.groups, p.oc // p.groups, p.ic // p.groups, p.kh, p.kw)
+    y = np.zeros((p.n, p.groups, p.oc // p.groups, p.oh, p.ow), x.dtype)
+    rows = np.arange(p.oh) * p.sh - p.pt
+    columns = np.arange(p.ow) * p.sw - p.pl
+    for a in range(p.kh):
+        for b in range(p.kw):
+            pixels = pixels_at(x, rows + a * p.dh, columns + b * p.dw, p.padding_mode, p.fill_value)
+            y += np.einsum("goc,ngchw->ngohw", weight[..., a, b], pixels)
+    y = y.reshape(p.n, p.oc, p.oh, p.ow)
+    if bias is not None:
+        y += bias[:, None, None]
+    p.nchw(out)[...] = y
 
 
 def pixels_at(x: Array, rows: Array, columns: Array, mode: str, fill_value: complex) -> Array:

@@ -1,8 +1,11 @@
-"""Calls of the operators beside conv2d, made of calls of conv2d, and what the conformance kit asks of them."""
+"""Calls of the operators beside conv2d, made of calls of conv2d, and what the conformance kit asks of them.
+
+`DRAWN` says how a call of each is drawn; all else here is the same for every operator.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +16,6 @@ from ._calls import Call, random_call
 from ._judge import expect
 
 Array = np.ndarray[Any, Any]
-
-OPERATORS = ("conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias", "conv_transpose2d")
 
 
 class OperatorCall(NamedTuple):
@@ -38,28 +39,49 @@ class OperatorCall(NamedTuple):
         return fastconv.explain(*operands, **options, operator=self.operator, backend=backend)
 
 
-def operator_call(operator: str, call: Call) -> OperatorCall:
-    """Return a call of an operator on the arrays of a call of conv2d, with a gradient that is drawn for it."""
-    options = {key: value for key, value in call.options.items() if key != "dtype"}
+def _grad_input(call: Call, options: dict[str, Any]) -> OperatorCall:
+    return OperatorCall("conv2d_grad_input", (_grad(call, options), call.weight), (call.x.shape,), options, call)
+
+
+def _grad_weight(call: Call, options: dict[str, Any]) -> OperatorCall:
+    return OperatorCall("conv2d_grad_weight", (call.x, _grad(call, options)), (call.weight.shape,), options, call)
+
+
+def _grad_bias(call: Call, options: dict[str, Any]) -> OperatorCall:
+    kept = {key: value for key, value in options.items() if key in ("data_format", "num_threads")}
+    return OperatorCall("conv2d_grad_bias", (_grad(call, options),), (), kept, call)
+
+
+def _transpose(call: Call, options: dict[str, Any]) -> OperatorCall | None:
+    if not call.weight.size:  # its image has no channels
+        return None
+    grad = _grad(call, options)
+    axes = options.get("data_format", "NCHW")[-call.x.ndim :] if call.x.ndim != 2 else "HW"
+    size = dict(zip(axes, call.x.shape, strict=True))
+    channels = size.get("C", 1)
+    bias = np.arange(channels).astype(grad.dtype) if channels % 2 else None
+    options = options | {"output_shape": (size["H"], size["W"])}
+    return OperatorCall("conv_transpose2d", (grad, call.weight, bias), (), options, call)
+
+
+def _grad(call: Call, options: dict[str, Any]) -> Array:
+    """A gradient with respect to the result of a call of conv2d."""
     y = fastconv.conv2d(call.x, call.weight, **options, backend="reference")
     rng = np.random.default_rng(0 if call.seed is None else call.seed)
     whole = rng.integers(0 if y.dtype.kind == "u" else -3, 4, y.shape)
     values = whole if call.exact else np.asarray(rng.standard_normal(y.shape))
-    grad = values.astype(y.dtype) * (y.dtype.type(1 - 2j) if y.dtype.kind == "c" else y.dtype.type(1))
-    if operator == "conv2d_grad_input":
-        return OperatorCall(operator, (grad, call.weight), (call.x.shape,), options, call)
-    if operator == "conv2d_grad_weight":
-        return OperatorCall(operator, (call.x, grad), (call.weight.shape,), options, call)
-    if operator == "conv2d_grad_bias":
-        kept = ("data_format", "num_threads")
-        return OperatorCall(operator, (grad,), (), {key: options[key] for key in kept if key in options}, call)
-    axes = options.get("data_format", "NCHW")[-call.x.ndim :] if call.x.ndim != 2 else "HW"
-    size = dict(zip(axes, call.x.shape, strict=True))
-    channels = size.get("C", 1)
-    bias = np.arange(channels).astype(y.dtype) if channels % 2 else None
-    return OperatorCall(
-        operator, (grad, call.weight, bias), (), options | {"output_shape": (size["H"], size["W"])}, call
-    )
+    return np.asarray(values.astype(y.dtype) * (y.dtype.type(1 - 2j) if y.dtype.kind == "c" else y.dtype.type(1)))
+
+
+# How a call of an operator is drawn: from a call of conv2d and its options but for dtype; None where it has none.
+DRAWN: dict[str, Callable[[Call, dict[str, Any]], OperatorCall | None]] = {
+    "conv2d_grad_input": _grad_input,
+    "conv2d_grad_weight": _grad_weight,
+    "conv2d_grad_bias": _grad_bias,
+    "conv_transpose2d": _transpose,
+}
+
+SUMS_ALONE = {"conv2d_grad_bias"}  # operators without `algorithm`
 
 
 def judge_operator(call: OperatorCall, result: Array) -> None:
@@ -111,8 +133,9 @@ def operator_calls(operator: str, seeds: Iterable[int]) -> Iterator[OperatorCall
     """Yield the calls of an operator that belong to random calls of conv2d, where there are such."""
     for seed in seeds:
         call = random_call(seed)
-        if operator != "conv_transpose2d" or call.weight.size:  # whose image has channels
-            yield operator_call(operator, call)
+        drawn = DRAWN[operator](call, {key: value for key, value in call.options.items() if key != "dtype"})
+        if drawn is not None:
+            yield drawn
 
 
 class OperatorConformance:
@@ -129,7 +152,7 @@ class OperatorConformance:
         if "numpy:ndarray" not in spec.accepts or not self.exact:
             return
         direct = self._direct()
-        for operator in OPERATORS:
+        for operator in DRAWN:
             taken = 0
             for call in operator_calls(operator, range(self.problems // 3)):
                 taken += self._check(call, operator in spec.operators, direct)
@@ -144,7 +167,7 @@ class OperatorConformance:
         return {"algorithm": "direct"}
 
     def _check(self, call: OperatorCall, own: bool, direct: dict[str, Any]) -> bool:
-        changes = {} if call.operator == "conv2d_grad_bias" else direct
+        changes = {} if call.operator in SUMS_ALONE else direct
         verdict = call.explain(self.backend, **changes).candidates[self.backend].split(" (about")[0]
         try:
             with fastconv.trace() as traced:
