@@ -8,6 +8,7 @@ kernels. On the command line: ``python -m fastconv info``.
 from . import filters
 from ._api import conv2d, conv2d_output_shape, explain
 from ._arguments import PADDING_MODES
+from ._conv1d import conv1d, conv_transpose1d
 from ._error_bound import conv2d_error_bound
 from ._errors import (
     BackendError,
@@ -48,12 +49,14 @@ __all__ = [
     "__version__",
     "backend_spec",
     "backends",
+    "conv1d",
     "conv2d",
     "conv2d_error_bound",
     "conv2d_grad_bias",
     "conv2d_grad_input",
     "conv2d_grad_weight",
     "conv2d_output_shape",
+    "conv_transpose1d",
     "conv_transpose2d",
     "explain",
     "filters",

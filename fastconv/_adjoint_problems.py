@@ -5,14 +5,16 @@ The convolution's own checks say what is wrong with sizes, strides and padding; 
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import numpy as np
 
-from ._arguments import LIMIT, clip, read_integer, read_padding, read_pair, show
+from ._arguments import LIMIT, LINE, PLANE, VOLUME, Space, clip, read_each, read_integer, read_padding, show
+from ._axes import axes_of
 from ._dtypes import choose_dtypes, native
-from ._problem import Described, Problem, axes_of, check_shape
+from ._problem import Described, Problem, check_shape
 
 Array = np.ndarray[Any, Any] | Described
 
@@ -60,26 +62,27 @@ def transpose(
     data_format: Any = "NCHW",
     weight_format: Any = None,
     dtype: Any = None,
+    space: Space = PLANE,
     **options: Any,
 ) -> Problem:
     """Return the problem of a transposed convolution."""
     choose_dtypes({"x": x, "weight": weight, "bias": bias}, dtype)
-    strides, dilations = read_pair("stride", stride, 1), read_pair("dilation", dilation, 1)
-    extra, pads = read_pair("output_padding", output_padding, 0), read_padding(padding)
-    axes, weight_axes = axes_of(x.shape, weight.shape, data_format, weight_format)
+    strides, dilations = read_each("stride", stride, 1, space), read_each("dilation", dilation, 1, space)
+    extra, pads = read_each("output_padding", output_padding, 0, space), read_padding(padding, space)
+    axes, weight_axes = axes_of(x.shape, weight.shape, data_format, weight_format, "x", space)
     sizes = {"N": 1, "C": 1} | dict(zip(axes, x.shape, strict=True))
     kernel = {"O": 1, "I": 1} | dict(zip(weight_axes, weight.shape, strict=True))
     if sizes["C"] == 0:
         raise ValueError(f"x has an empty axis C; only N may be empty (x {show(x.shape)} {axes}).")
     image = {"N": sizes["N"], "C": kernel["I"] * read_integer("groups", groups[0] if groups else 1, 1)}
     if output_shape is not None:
-        if extra != (0, 0):
+        if any(extra):
             raise ValueError(f"output_padding={show(output_padding)} has no meaning with output_shape; leave one out.")
-        image["H"], image["W"] = read_pair("output_shape", output_shape, 1)
+        image |= zip(space.letters, read_each("output_shape", output_shape, 1, space), strict=True)
     else:
-        for i, letter in enumerate("HW"):
+        for i, letter in enumerate(space.letters):
             reach = (kernel[letter] - 1) * dilations[i] + 1
-            image[letter] = (sizes[letter] - 1) * strides[i] + reach - _pixels(pads, i, reach) + extra[i]
+            image[letter] = (sizes[letter] - 1) * strides[i] + reach - _pixels(pads, i, reach, space) + extra[i]
             if extra[i] >= strides[i]:
                 raise ValueError(
                     f"output_padding must be less than the stride, {show(strides)}, got {show(output_padding)}."
@@ -92,7 +95,7 @@ def transpose(
     described = Described(tuple(image[letter] for letter in axes), x.dtype)
     problem = Problem.of(
         described, weight, None, stride, padding, dilation, *groups, data_format=data_format,
-        weight_format=weight_format, dtype=dtype, **options,
+        weight_format=weight_format, dtype=dtype, space=space, **options,
     )  # fmt: skip
     compute, result = choose_dtypes({"x": x, "weight": weight, "bias": bias}, dtype)
     if bias is not None and bias.shape != (problem.ic,):
@@ -100,17 +103,22 @@ def transpose(
             f"bias must have shape ({problem.ic},), one value for each output channel, got {show(bias.shape)}."
         )
     problem = problem._replace(
-        operator="conv_transpose2d", fill_value=0, dtype=result, compute=compute,
-        bias_dtype=None if bias is None else native(bias.dtype),
+        operator="conv_transpose3d" if space is VOLUME else "conv_transpose2d", fill_value=0, dtype=result,
+        compute=compute, bias_dtype=None if bias is None else native(bias.dtype),
     )  # fmt: skip
     return _of_grad(problem, x, "x")
 
 
-def _pixels(pads: Any, axis: int, reach: int) -> int:
+transpose1d = functools.partial(transpose, data_format="NCW", space=LINE)
+transpose3d = functools.partial(transpose, data_format="NCDHW", space=VOLUME)
+
+
+def _pixels(pads: Any, axis: int, reach: int, space: Space) -> int:
     """Pixels that padding adds along an axis of the convolution's image."""
     if pads in ("same", "same_lower"):
         raise ValueError(
-            f"padding={pads!r} depends on the size of the result; say which it is with output_shape=(height, width)."
+            f"padding={pads!r} depends on the size of the result; say which it is with output_shape: an int or "
+            f"{space.each}."
         )
     return {"valid": 0, "full": 2 * (reach - 1)}[pads] if isinstance(pads, str) else sum(pads[axis])
 
@@ -120,8 +128,8 @@ def _of_grad(problem: Problem, grad: Array, name: str = "grad") -> Problem:
     if grad.shape != problem.shape_of("y"):
         raise ValueError(
             clip(
-                f"{name} must have shape {show(problem.shape_of('y'))}, that of the result of conv2d for an image of "
-                f"shape {show(problem.shape_of('x'))} {problem.x_axes} and weight of shape "
+                f"{name} must have shape {show(problem.shape_of('y'))}, that of the result of the convolution of an "
+                f"image of shape {show(problem.shape_of('x'))} {problem.x_axes} and weight of shape "
                 f"{show(problem.shape_of('weight'))} {problem.weight_axes}, got {show(grad.shape)}.",
                 500,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ._execute import execute, execute_owned
 from ._explain import Explanation, record
 from ._forks import Lock
 from ._operators import OPERATORS, find
-from ._problem import Problem, check_out, check_shape
+from ._problem import Problem, check_out, check_shape, of_conv1d
 from ._receive import receive, receive_named
 from .backends import BackendPlan
 from .backends._selection import is_default, selection, traces
@@ -26,7 +27,8 @@ Array = np.ndarray[Any, Any]
 PLANS = 256  # plans that are kept; the oldest goes when there is one more
 
 _plans: dict[tuple[str, Problem, Kinds | None], BackendPlan] = {}
-_calls: Any = None  # the default backend's own memory of whole calls, once it has computed one
+_calls: Any = None  # the default backend's own memory of whole calls of conv2d, once it has computed one
+_calls_conv1d: Any = None  # and of conv1d; arrays of three axes are signals to one and an image to the other
 _plans_lock = Lock()
 
 
@@ -159,7 +161,6 @@ def conv2d(
     >>> conv2d(x, weight, stride=2, padding="same", data_format="NHWC").shape
     (2, 16, 16, 8)
     """
-    global _calls
     arguments = (
         x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format, weight_format,
         dtype, algorithm,
@@ -169,6 +170,33 @@ def conv2d(
         known: Array | None = _calls.run(*arguments, num_threads, out)
         if known is not None:
             return known
+    return _check_and_compute(Problem.of, arguments, by_default, out, backend, num_threads)
+
+
+def call_conv1d(arguments: tuple[Any, ...], out: Any, backend: Any, num_threads: Any) -> Array:
+    """Return the result of conv1d, whose `arguments` are in the order of conv2d's."""
+    by_default = backend is None and is_default()
+    if by_default and _calls_conv1d is not None:
+        known: Array | None = _calls_conv1d.run(*arguments, num_threads, out)
+        if known is not None:
+            return known
+    return _check_and_compute(of_conv1d, arguments, by_default, out, backend, num_threads)
+
+
+def _check_and_compute(
+    problem_of: Callable[..., Problem],
+    arguments: tuple[Any, ...],
+    by_default: bool,
+    out: Any,
+    backend: Any,
+    num_threads: Any,
+) -> Array:
+    """Return the result of a call that is not remembered, and remember it."""
+    global _calls, _calls_conv1d
+    (
+        x, weight, bias, stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format, weight_format,
+        dtype, algorithm,
+    ) = arguments  # fmt: skip
     num_threads = check_num_threads(num_threads)
     names, source = selection(backend)
     kinds: Kinds = ()
@@ -182,7 +210,7 @@ def conv2d(
         (x, weight, bias), (seen_x, seen_weight, seen_bias), (names, source, kinds) = receive(
             (x, weight, bias), out, names, source
         )
-    problem = Problem.of(
+    problem = problem_of(
         seen_x, seen_weight, seen_bias, stride, padding, dilation, groups, padding_mode=padding_mode,
         fill_value=fill_value, flip=flip, data_format=data_format, weight_format=weight_format, dtype=dtype,
         algorithm=algorithm,
@@ -190,8 +218,10 @@ def conv2d(
     y: Array
     y, plan = compute(problem, names, source, kinds, (x, weight, bias), out, num_threads)
     remember = getattr(plan, "remember", None) if by_default and not kinds else None
-    if remember is not None:
-        _calls = remember(arguments)
+    if remember is not None and problem_of is of_conv1d:
+        _calls_conv1d = remember(_calls_conv1d, arguments)
+    elif remember is not None:
+        _calls = remember(_calls, arguments)
     return y
 
 

@@ -7,6 +7,7 @@ Nothing here knows a convolution; `_problem` puts the values together. What a us
 from __future__ import annotations
 
 import operator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,27 @@ PADDING_MODES = ("constant", "reflect", "symmetric", "edge", "wrap")
 PADDING_MODE_ALIASES = {"zeros": "constant", "replicate": "edge", "circular": "wrap"}
 
 PADDING_NAMES = ("valid", "same", "same_lower", "full")
+
+
+class Space(NamedTuple):
+    """The axes that a kernel moves along, and how messages speak of what has a value for each."""
+
+    letters: str
+    names: tuple[str, ...]
+    each: str
+    pads: str
+    sides: str
+
+
+LINE = Space("W", ("width",), "(width,)", "(pw,)", "((left, right),)")
+PLANE = Space("HW", ("height", "width"), "a pair (height, width)", "(ph, pw)", "((top, bottom), (left, right))")
+VOLUME = Space(
+    "DHW",
+    ("depth", "height", "width"),
+    "a triple (depth, height, width)",
+    "(pd, ph, pw)",
+    "((front, back), (top, bottom), (left, right))",
+)
 
 
 def read_integer(name: str, value: object, minimum: int) -> int:
@@ -37,15 +59,14 @@ def read_integer(name: str, value: object, minimum: int) -> int:
     return int(value)
 
 
-def read_pair(name: str, value: object, minimum: int) -> tuple[int, int]:
-    """Height and width, from a pair or from one integer for both."""
+def read_each(name: str, value: object, minimum: int, space: Space = PLANE) -> tuple[int, ...]:
+    """An integer for each axis, such as height and width, from as many or from one for all."""
     items = _items(value)
     if items is None:
-        both = read_integer(name, value, minimum)
-        return both, both
-    if len(items) != 2:
-        raise ValueError(f"{name} must be an int or a pair (height, width), got {show(value)}.")
-    return read_integer(name, items[0], minimum), read_integer(name, items[1], minimum)
+        return (read_integer(name, value, minimum),) * len(space.letters)
+    if len(items) != len(space.letters):
+        raise ValueError(f"{name} must be an int or {space.each}, got {show(value)}.")
+    return tuple(read_integer(name, item, minimum) for item in items)
 
 
 def read_number(name: str, value: object) -> complex:
@@ -77,32 +98,32 @@ def read_name(name: str, value: object) -> str:
     raise TypeError(f"{name} must be a string, got {show(value)}.")
 
 
-def read_padding(value: object) -> str | tuple[tuple[int, int], ...]:
-    """Padding in pixels, ((top, bottom), (left, right)), or the name of a rule."""
+def read_padding(value: object, space: Space = PLANE) -> str | tuple[tuple[int, int], ...]:
+    """Padding in pixels, such as ((top, bottom), (left, right)), or the name of a rule."""
     if isinstance(value, str):
         if (name := read_name("padding", value)) in PADDING_NAMES:
             return name
         raise ValueError(
-            f"padding must be one of {', '.join(PADDING_NAMES)}, an int, (ph, pw) or ((top, bottom), (left, right)), "
+            f"padding must be one of {', '.join(PADDING_NAMES)}, an int, {space.pads} or {space.sides}, "
             f"got {show(value)}."
         )
     items = _items(value)
     if items is None:
         p = read_integer("padding", value, 0)
-        return (p, p), (p, p)
-    if len(items) != 2:
+        return ((p, p),) * len(space.letters)
+    if len(items) != len(space.letters):
         raise ValueError(
-            f"padding must be an int, (ph, pw), ((top, bottom), (left, right)) or a name, got {show(value)}; flat "
+            f"padding must be an int, {space.pads}, {space.sides} or a name, got {show(value)}; flat "
             "sequences of other lengths are ordered differently by every library and are not accepted."
         )
     pairs = [_items(item) for item in items]
-    if pairs == [None, None]:
-        ph, pw = (read_integer("padding", item, 0) for item in items)
-        return (ph, ph), (pw, pw)
+    if not any(pair is not None for pair in pairs):
+        widths = [read_integer("padding", item, 0) for item in items]
+        return tuple((p, p) for p in widths)
     if any(pair is None or len(pair) != 2 for pair in pairs):
-        raise ValueError(f"padding must be (ph, pw) or ((top, bottom), (left, right)), got {show(value)}.")
-    (pt, pb), (pl, pr) = ((read_integer("padding", item, 0) for item in pair or ()) for pair in pairs)
-    return (pt, pb), (pl, pr)
+        raise ValueError(f"padding must be {space.pads} or {space.sides}, got {show(value)}.")
+    sides = [[read_integer("padding", item, 0) for item in pair or ()] for pair in pairs]
+    return tuple((before, after) for before, after in sides)
 
 
 def read_padding_mode(value: object) -> str:
@@ -119,7 +140,7 @@ def read_axes(name: str, value: object, letters: str, choices: tuple[str, ...]) 
     """The letters of an array's axes in order, upper case."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string such as {letters!r}, got {kind_of(value)}.")
-    upper = value.upper() if len(value) <= 4 else ""
+    upper = value.upper() if len(value) <= len(letters) else ""
     if sorted(upper) not in [sorted(choice) for choice in choices]:
         raise ValueError(f"{name} must be the letters of {' or '.join(choices)} in any order, got {show(value)}.")
     return upper

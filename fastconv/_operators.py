@@ -22,6 +22,7 @@ class Operator(NamedTuple):
         str  # a function of the problem, the arrays in the widest arithmetic and `out`, for the reference backend
     )
     composition: str = ""  # a class (`backends._compose.Composition`) for backends that do not have it
+    case_of: str = ""  # the operator that it is, with fewer axes: what computes that one computes it
 
 
 OPERATORS = {
@@ -53,6 +54,12 @@ OPERATORS = {
         "_adjoint_problems:transpose",
         "backends._adjoints:transposed",
         "backends._compositions:Transpose",
+    ),
+}
+OPERATORS |= {
+    "conv1d": OPERATORS["conv2d"]._replace(problem="_problem:of_conv1d", case_of="conv2d"),
+    "conv_transpose1d": OPERATORS["conv_transpose2d"]._replace(
+        problem="_adjoint_problems:transpose1d", case_of="conv_transpose2d"
     ),
 }
 

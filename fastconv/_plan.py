@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._arguments import check_num_threads, read_integer, read_pair
+from ._arguments import check_num_threads, read_each, read_integer
 from ._dtypes import read_dtype
 from ._error_bound import bound_of
 from ._execute import execute, execute_owned
@@ -317,7 +317,7 @@ def _smallest_image(weight: Array | Described, options: dict[str, Any]) -> Descr
     if len(weight.shape) == 2:
         letters = axes = "HW"
     sizes = dict(zip(axes.upper(), weight.shape, strict=False))
-    dh, dw = read_pair("dilation", options["dilation"], 1)
+    dh, dw = read_each("dilation", options["dilation"], 1)
     extents = {
         "N": 1,
         "C": sizes.get("I", 1) * read_integer("groups", options["groups"], 1),

@@ -9,27 +9,34 @@ arguments again.
 from __future__ import annotations
 
 import cmath
+import functools
 import math
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._arguments import (
     LIMIT,
+    LINE,
+    PLANE,
+    VOLUME,
+    Space,
     clip,
     kind_of,
-    read_axes,
+    read_each,
     read_flag,
     read_integer,
     read_name,
     read_number,
     read_padding,
     read_padding_mode,
-    read_pair,
     show,
 )
+from ._axes import Axis, axes_of, canonical, extent, refuse, refuse_channels
 from ._dtypes import choose_dtypes, native, read_dtype
 from ._operators import OPERATORS
+
+POINT = Axis()
 
 
 class Problem(NamedTuple):
@@ -37,7 +44,8 @@ class Problem(NamedTuple):
 
     Sizes are those of the canonical layout whatever the arrays' own: `n` images of `ic` channels and `ih` × `iw`
     pixels, `oc` kernels in `groups` groups, `kh` × `kw` taps, `oh` × `ow` outputs; stride `sh, sw`, dilation
-    `dh, dw`, padding `pt, pb, pl, pr` (top, bottom, left, right). Equal problems are computed alike, so a problem is
+    `dh, dw`, padding `pt, pb, pl, pr` (top, bottom, left, right). Arrays may lack axes, which are then of size 1: N, C,
+    and H in conv1d, which is conv2d of one row. Equal problems are computed alike, so a problem is
     the key of a plan. Whatever the `operator`, sizes are those of the convolution that it belongs to: a gradient with
     respect to the image takes `n` × `oc` × `oh` × `ow` numbers and gives `n` × `ic` × `ih` × `iw`.
     """
@@ -63,7 +71,7 @@ class Problem(NamedTuple):
     padding_mode: str
     fill_value: complex  # int, float or complex: a value of `compute`
     flip: bool
-    x_axes: str  # the letters of x's axes in order, e.g. "NHWC", "CHW" or "HW"; the result has the same
+    x_axes: str  # the letters of x's axes in order, e.g. "NHWC", "CHW", "HW" or "NCW"; the result has the same
     weight_axes: str  # e.g. "OIHW" or "HW"
     x_dtype: np.dtype[Any]  # of the first operand, which is x in conv2d
     weight_dtype: np.dtype[Any]  # of the second
@@ -72,6 +80,7 @@ class Problem(NamedTuple):
     compute: np.dtype[Any]  # of the arithmetic: (u)int64, float32, float64, complex64 or complex128
     algorithm: str
     operator: str = "conv2d"  # what is to be computed, a name of `OPERATORS`
+    depth: Axis = POINT  # the third axis of conv3d and its transpose; no other operator has one
 
     @property
     def out_shape(self) -> tuple[int, ...]:
@@ -86,27 +95,38 @@ class Problem(NamedTuple):
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the direct algorithm."""
-        return self.n * self.oc * self.oh * self.ow * (self.ic // self.groups) * self.kh * self.kw
+        taps = (self.ic // self.groups) * self.depth.k * self.kh * self.kw
+        return self.n * self.oc * self.depth.out * self.oh * self.ow * taps
 
     def shape_of(self, array: str) -> tuple[int, ...]:
         """Shape of the convolution's `x`, `weight`, `bias` or result `y`, in the order of its axes."""
         if array == "bias":
             return (self.oc,)
         if array == "weight":
-            kernel = {"O": self.oc, "I": self.ic // self.groups, "H": self.kh, "W": self.kw}
+            kernel = {"O": self.oc, "I": self.ic // self.groups, "D": self.depth.k, "H": self.kh, "W": self.kw}
             return tuple(kernel[letter] for letter in self.weight_axes)
-        c, h, w = (self.oc, self.oh, self.ow) if array == "y" else (self.ic, self.ih, self.iw)
-        sizes = {"N": self.n, "C": c, "H": h, "W": w}
+        of_y = array == "y"
+        d, h, w = (self.depth.out, self.oh, self.ow) if of_y else (self.depth.size, self.ih, self.iw)
+        sizes = {"N": self.n, "C": self.oc if of_y else self.ic, "D": d, "H": h, "W": w}
         return tuple(sizes[letter] for letter in self.x_axes)
 
     def nchw(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """View of an array with the axes of `x`, or of conv2d's result, as N, C, H, W whatever its layout."""
-        return _canonical(array, self.x_axes, "NCHW")
+        return canonical(array, self.x_axes, "NCHW")
 
     def oihw(self, weight: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """View of `weight` with the axes O, I, H, W whatever its layout, flipped if the kernel is to be flipped."""
-        view = _canonical(weight, self.weight_axes, "OIHW")
+        view = canonical(weight, self.weight_axes, "OIHW")
         return view[:, :, ::-1, ::-1] if self.flip else view
+
+    def ncdhw(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The same view as N, C, D, H, W, for operators with three axes."""
+        return canonical(array, self.x_axes, "NCDHW")
+
+    def oidhw(self, weight: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The same view of `weight` as O, I, D, H, W, flipped along all three."""
+        view = canonical(weight, self.weight_axes, "OIDHW")
+        return view[:, :, ::-1, ::-1, ::-1] if self.flip else view
 
     @classmethod
     def of(
@@ -126,10 +146,12 @@ class Problem(NamedTuple):
         weight_format: object = None,
         dtype: object = None,
         algorithm: object = "auto",
+        space: Space = PLANE,
     ) -> Problem:
         """Check one call of `conv2d` and describe it.
 
-        Only shapes and dtypes of the arrays are read. The arguments are those of `conv2d`.
+        Only shapes and dtypes of the arrays are read. The arguments are those of `conv2d`, or those of its like for
+        one or three axes, by `space`.
 
         Raises
         ------
@@ -139,10 +161,10 @@ class Problem(NamedTuple):
             An argument is of the wrong kind.
         """
         # Everything that may run the caller's code (__index__, __complex__) comes before the shapes are read.
-        sh, sw = read_pair("stride", stride, 1)
-        dh, dw = read_pair("dilation", dilation, 1)
+        strides = read_each("stride", stride, 1, space)
+        dilations = read_each("dilation", dilation, 1, space)
         groups = read_integer("groups", groups, 1)
-        pads = read_padding(padding)
+        pads = read_padding(padding, space)
         mode = read_padding_mode(padding_mode)
         flip = read_flag("flip", flip)
         algorithm = read_name("algorithm", algorithm)
@@ -150,44 +172,51 @@ class Problem(NamedTuple):
         compute, result = choose_dtypes({"x": x, "weight": weight, "bias": bias}, dtype)
 
         x_shape, weight_shape = x.shape, weight.shape
-        x_axes, weight_axes = axes_of(x_shape, weight_shape, data_format, weight_format)
+        x_axes, weight_axes = axes_of(x_shape, weight_shape, data_format, weight_format, "x", space)
         x_sizes = {"N": 1, "C": 1} | dict(zip(x_axes, x_shape, strict=True))
         weight_sizes = {"O": 1, "I": 1} | dict(zip(weight_axes, weight_shape, strict=True))
-        n, ic, ih, iw = (x_sizes[letter] for letter in "NCHW")
-        oc, igc, kh, kw = (weight_sizes[letter] for letter in "OIHW")
+        n, ic, oc, igc = x_sizes["N"], x_sizes["C"], weight_sizes["O"], weight_sizes["I"]
         shapes = f"x {show(x_shape)} {x_axes}, weight {show(weight_shape)} {weight_axes}"
 
         for letter, size in x_sizes.items():
             if size == 0 and letter != "N":
-                _refuse(f"x has an empty axis {letter}; only N may be empty", shapes)
+                refuse(f"x has an empty axis {letter}; only N may be empty", shapes)
         for letter, size in weight_sizes.items():
             if size == 0 and letter != "O":
-                _refuse(f"weight has an empty axis {letter}; only O may be empty", shapes)
+                refuse(f"weight has an empty axis {letter}; only O may be empty", shapes)
         if ic % groups:
-            _refuse(f"groups={show(groups)} does not divide x's {ic} channels; expected a divisor", shapes)
+            refuse(f"groups={show(groups)} does not divide x's {ic} channels; expected a divisor", shapes)
         if oc % groups:
-            _refuse(f"groups={show(groups)} does not divide weight's {oc} output channels; expected a divisor", shapes)
+            refuse(f"groups={show(groups)} does not divide weight's {oc} output channels; expected a divisor", shapes)
         if igc * groups != ic:
-            _refuse_channels(ic, igc, groups, x_sizes, weight_shape, weight_axes, shapes)
+            refuse_channels(ic, igc, groups, x_sizes, weight_shape, weight_axes, shapes)
         if bias is not None and bias.shape != (oc,):
-            _refuse(f"bias must have shape ({oc},), one value for each output channel, got {show(bias.shape)}", shapes)
+            refuse(f"bias must have shape ({oc},), one value for each output channel, got {show(bias.shape)}", shapes)
 
-        pt, pb, oh = _extent("height", ih, kh, sh, dh, pads, 0, shapes)
-        pl, pr, ow = _extent("width", iw, kw, sw, dw, pads, 1, shapes)
+        axes = {}
+        for i, letter in enumerate(space.letters):
+            axis = Axis(x_sizes[letter], weight_sizes[letter], strides[i], dilations[i])
+            axes[letter] = extent(space.names[i], axis, pads if isinstance(pads, str) else pads[i], shapes)
+        d, h, w = (axes.get(letter, POINT) for letter in "DHW")
         problem = cls(
-            n, groups, ic, ih, iw, oc, kh, kw, oh, ow, sh, sw, dh, dw, pt, pb, pl, pr,
+            n, groups, ic, h.size, w.size, oc, h.k, w.k, h.out, w.out, h.s, w.s, h.d, w.d,
+            h.before, h.after, w.before, w.after,
             mode, _fill(fill, mode, compute), flip, x_axes, weight_axes,
             native(x.dtype), native(weight.dtype), None if bias is None else native(bias.dtype),
-            result, compute, algorithm,
+            result, compute, algorithm, "conv3d" if space is VOLUME else "conv2d", d,
         )  # fmt: skip
         # The bound holds for the result and for the wider temporary that a narrow result is rounded from.
-        if n * oc * oh * ow * max(result.itemsize, compute.itemsize) > LIMIT:
-            _refuse(
+        if n * oc * d.out * h.out * w.out * max(result.itemsize, compute.itemsize) > LIMIT:
+            refuse(
                 f"the result would have shape {show(problem.out_shape)} and dtype {result}, more than 2**63 bytes; "
                 "use less padding or a larger stride",
                 shapes,
             )
         return problem
+
+
+of_conv1d = functools.partial(Problem.of, data_format="NCW", space=LINE)
+of_conv3d = functools.partial(Problem.of, data_format="NCDHW", space=VOLUME)
 
 
 def check_array(name: str, value: object) -> np.ndarray[Any, Any]:
@@ -255,12 +284,6 @@ def check_out(problem: Problem, out: object) -> np.ndarray[Any, Any]:
     return out
 
 
-def _canonical(array: np.ndarray[Any, Any], axes: str, order: str) -> np.ndarray[Any, Any]:
-    present = [axes.index(letter) for letter in order if letter in axes]
-    absent = [i for i, letter in enumerate(order) if letter not in axes]
-    return np.expand_dims(array.transpose(present), tuple(absent))
-
-
 def _disjoint_elements(array: np.ndarray[Any, Any]) -> bool:
     # Sufficient, and true of every slice, transpose, reshape and diagonal of an ordinary array: each axis steps over
     # all that the axes with smaller strides cover. (The exact question is NP-complete.)
@@ -273,83 +296,6 @@ def _disjoint_elements(array: np.ndarray[Any, Any]) -> bool:
                 return False
             covered += step * (size - 1)
     return True
-
-
-def _refuse(sentence: str, context: str) -> NoReturn:
-    raise ValueError(clip(f"{sentence} ({context}).", 500))
-
-
-def _refuse_channels(
-    ic: int, igc: int, groups: int, x_sizes: dict[str, int], weight_shape: tuple[int, ...], axes: str, shapes: str
-) -> NoReturn:
-    other = "HWIO" if axes == "OIHW" else "OIHW"
-    hint = ""
-    if len(weight_shape) == 4 and weight_shape[other.index("I")] * groups == ic:
-        hint = f"; did you mean weight_format={other!r}?"
-    elif igc * groups in (x_sizes["H"], x_sizes["W"]) and igc * groups != ic:
-        hint = "; is data_format right?"
-    _refuse(
-        f"weight has {igc} input channels a group and groups={show(groups)}, which makes {show(igc * groups)}, "
-        f"but x has {ic} channels; expected {show(ic // groups)} a group{hint}",
-        shapes,
-    )
-
-
-def _extent(
-    name: str, size: int, k: int, s: int, d: int, pads: str | tuple[tuple[int, int], ...], axis: int, shapes: str
-) -> tuple[int, int, int]:
-    """Padding before and after one axis, and the output's size there."""
-    reach = (k - 1) * d + 1
-    if pads == "full":
-        before = after = reach - 1
-    elif pads in ("same", "same_lower"):
-        # TensorFlow's, JAX's and ONNX's rule: ceil(size / s) outputs, the odd pad after (SAME_UPPER) or before.
-        total = max((-(-size // s) - 1) * s + reach - size, 0)
-        before, after = total // 2, total - total // 2
-        if pads == "same_lower":
-            before, after = after, before
-    elif pads == "valid":
-        before = after = 0
-    else:
-        before, after = cast("tuple[int, int]", pads[axis])
-    padded = size + before + after
-    if padded > LIMIT:
-        _refuse(f"the padded {name} is {show(padded)}, more than 2**63 - 1", shapes)
-    if reach > padded:
-        _refuse(
-            f"the kernel reaches over {show(reach)} pixels of {name} (size {k}, dilation {show(d)}), but the padded "
-            f"{name} is {show(padded)}; use a smaller kernel or dilation, or more padding",
-            shapes,
-        )
-    return before, after, (padded - reach) // s + 1
-
-
-def axes_of(
-    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], data_format: object, weight_format: object, name: str = "x"
-) -> tuple[str, str]:
-    """The letters of x's and of weight's axes, in order."""
-    axes = read_axes("data_format", data_format, "NCHW", ("NCHW", "CHW", "HW"))
-    if weight_format is None:
-        weight_axes = "OIHW" if axes.find("C") < axes.find("H") else "HWIO"
-    else:
-        weight_axes = read_axes("weight_format", weight_format, "OIHW", ("OIHW", "HW"))
-    # N may be left out, and a 2-D image with a 2-D kernel is one channel in and one out: by rank, never by size.
-    for optional in ("N", "C"):
-        if len(x_shape) < len(axes):
-            axes = axes.replace(optional, "")
-    if len(x_shape) == len(weight_shape) == 2:
-        weight_axes = weight_axes.replace("O", "").replace("I", "")
-    if len(x_shape) != len(axes):
-        raise ValueError(
-            f"{name} must have 4 axes, 3 (one image) or 2 (one channel of one image), and no more than data_format="
-            f"{show(data_format)} names, got shape {show(x_shape)}."
-        )
-    if len(weight_shape) != len(weight_axes) or (len(axes) == 2) != (len(weight_axes) == 2):
-        raise ValueError(
-            f"weight must have 4 axes, or 2 where x has 2, got shape {show(weight_shape)} with x of shape "
-            f"{show(x_shape)}; one kernel k for one channel is k[None, None] in OIHW."
-        )
-    return axes, weight_axes
 
 
 def _fill(fill: complex, mode: str, compute: np.dtype[Any]) -> complex:

@@ -23,14 +23,15 @@ DASK = ("backends.dask._axis", "backends.dask._tiles")
 MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_arguments": set(),
     "_dtypes": {"_arguments"},
-    "_problem": {"_arguments", "_dtypes", "_operators"},
+    "_axes": {"_arguments"},
+    "_problem": {"_arguments", "_axes", "_dtypes", "_operators"},
     "_errors": set(),
     "_version": set(),
     "_cpus": {"_errors", "_kernels"},
     "filters": set(),
     "_config": {"_errors"},
     "_operators": set(),  # what it names is imported when it is first asked for
-    "_adjoint_problems": {"_arguments", "_dtypes", "_problem"},
+    "_adjoint_problems": {"_arguments", "_axes", "_dtypes", "_problem"},
     "_explain": {"_errors", "_problem", "backends._compose", *CHOOSING},
     "_execute": {"_arguments", "_errors", "_problem", "backends", "backends._table", "backends._types"},
     "_receive": {"_problem", "backends._types"},
@@ -41,6 +42,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
         *CHOOSING,
     },
     "_gradients": {"_api"},
+    "_conv1d": {"_api"},
     "_plan": {
         *(
             "_arguments",

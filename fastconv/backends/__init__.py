@@ -124,7 +124,7 @@ BUILT_IN = (
         "reference",
         "fastconv.backends.reference:ReferenceBackend",
         distribution="fastconv",
-        operators=tuple(OPERATORS),
+        operators=tuple(name for name, row in OPERATORS.items() if not row.case_of),
     ),
     BackendSpec(
         "dask",

@@ -53,6 +53,7 @@ def refuse(spec: BackendSpec, operator: str, owned: bool) -> None:
 
 def how(spec: BackendSpec, operator: str) -> str:
     """Return "its own", "composed from conv2d", or why a backend can't compute an operator."""
+    operator = OPERATORS[operator].case_of or operator
     if operator in spec.operators:
         return "its own"
     try:

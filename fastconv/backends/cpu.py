@@ -64,13 +64,8 @@ class CpuBackend:
         return name, "FASTCONV_ALGORITHM"
 
 
-CALLS = _kernels.CallCache(256)
-
-
 class CpuPlan:
     """One problem, ready to run on arrays in any layout."""
-
-    calls = CALLS  # what `remember` remembers
 
     def __init__(self, problem: Problem, isa: str, algorithm: str, source: str = "", prepared: bool = False) -> None:
         self.problem = problem
@@ -96,11 +91,12 @@ class CpuPlan:
         """Return the plan of the same problem for weights that stay the same."""
         return PreparedCpuPlan(self, weight, bias, shared)
 
-    def remember(self, arguments: tuple[Any, ...]) -> _kernels.CallCache:
-        """Let the next call with the same arguments skip all checks, if it needs no conversion."""
+    def remember(self, calls: Any, arguments: tuple[Any, ...]) -> Any:
+        """Let the next call of a function with the same arguments skip all checks, if it needs no conversion."""
+        calls = _kernels.CallCache(256) if calls is None else calls
         if self.needs_no_conversion():
-            self.calls.add(arguments, self.kernel, self.problem.fill_value, self.problem.out_shape)
-        return self.calls
+            calls.add(arguments, self.kernel, self.problem.fill_value, self.problem.out_shape)
+        return calls
 
     def needs_no_conversion(self) -> bool:
         """Whether every operand has the arithmetic's dtype, if it is native and aligned."""

@@ -66,11 +66,40 @@ def _transpose(call: Call, options: dict[str, Any]) -> OperatorCall | None:
 
 def _grad(call: Call, options: dict[str, Any]) -> Array:
     """A gradient with respect to the result of a call of conv2d."""
-    y = fastconv.conv2d(call.x, call.weight, **options, backend="reference")
+    return _like(fastconv.conv2d(call.x, call.weight, **options, backend="reference"), call)
+
+
+def _like(y: Array, call: Call) -> Array:
+    """An array of the shape and dtype of a result, exact if the call is."""
     rng = np.random.default_rng(0 if call.seed is None else call.seed)
     whole = rng.integers(0 if y.dtype.kind == "u" else -3, 4, y.shape)
     values = whole if call.exact else np.asarray(rng.standard_normal(y.shape))
     return np.asarray(values.astype(y.dtype) * (y.dtype.type(1 - 2j) if y.dtype.kind == "c" else y.dtype.type(1)))
+
+
+def _conv1d(call: Call, options: dict[str, Any]) -> OperatorCall:
+    row = _row(call, options)
+    return OperatorCall("conv1d", (row.x, row.weight, row.bias), (), row.options, row)
+
+
+def _transpose1d(call: Call, options: dict[str, Any]) -> OperatorCall | None:
+    row = _row(call, options)
+    if not row.weight.size:
+        return None
+    y = fastconv.conv1d(row.x, row.weight, **row.options, backend="reference")
+    width = row.x.shape[row.options["data_format"].index("W")] if row.x.ndim > 1 else row.x.size
+    return OperatorCall(
+        "conv_transpose1d", (_like(y, row), row.weight, None), (), row.options | {"output_shape": width}, row
+    )
+
+
+def _row(call: Call, options: dict[str, Any]) -> Call:
+    """A call of conv1d made of the first rows of a call of conv2d's arrays."""
+    x_axes, weight_axes = options.get("data_format", "HW"), options.get("weight_format", "HW")
+    x, weight = (array.take(0, axes.index("H")) for array, axes in ((call.x, x_axes), (call.weight, weight_axes)))
+    last = {key: value[-1:] for key, value in options.items() if isinstance(value, tuple)}
+    formats = {"data_format": x_axes.replace("H", ""), "weight_format": weight_axes.replace("H", "")}
+    return call._replace(x=x, weight=weight, options=options | last | formats)
 
 
 # How a call of an operator is drawn: from a call of conv2d and its options but for dtype; None where it has none.
@@ -79,6 +108,8 @@ DRAWN: dict[str, Callable[[Call, dict[str, Any]], OperatorCall | None]] = {
     "conv2d_grad_weight": _grad_weight,
     "conv2d_grad_bias": _grad_bias,
     "conv_transpose2d": _transpose,
+    "conv1d": _conv1d,
+    "conv_transpose1d": _transpose1d,
 }
 
 SUMS_ALONE = {"conv2d_grad_bias"}  # operators without `algorithm`
@@ -155,7 +186,7 @@ class OperatorConformance:
         for operator in DRAWN:
             taken = 0
             for call in operator_calls(operator, range(self.problems // 3)):
-                taken += self._check(call, operator in spec.operators, direct)
+                taken += self._check(call, spec.operators, direct)
             expect(taken > 0, f"it takes none of {self.problems // 3} random calls of {operator}")
 
     def _direct(self) -> dict[str, Any]:
@@ -166,16 +197,17 @@ class OperatorConformance:
             return {}
         return {"algorithm": "direct"}
 
-    def _check(self, call: OperatorCall, own: bool, direct: dict[str, Any]) -> bool:
+    def _check(self, call: OperatorCall, own: tuple[str, ...], direct: dict[str, Any]) -> bool:
         changes = {} if call.operator in SUMS_ALONE else direct
-        verdict = call.explain(self.backend, **changes).candidates[self.backend].split(" (about")[0]
+        report = call.explain(self.backend, **changes)
+        verdict = report.candidates[self.backend].split(" (about")[0]
         try:
             with fastconv.trace() as traced:
                 result = call.run(self.backend, **changes)
         except fastconv.BackendUnsupportedError as refusal:
             expect(not verdict.startswith("chosen"), f"reject had nothing to say, and then: {refusal} ({call})")
             return False
-        expected = "chosen" if own else "chosen, composed from conv2d"
+        expected = "chosen" if report.problem.operator in own else "chosen, composed from conv2d"
         expect(verdict == expected, f"it was to be {expected!r}, and was {verdict!r}: {call}")
         ran = [record.backend for record in traced]
         expect(ran[-1:] == [self.backend] and not {*ran} - {self.backend, *self.may_call}, f"backends {ran} ran {call}")
