@@ -16,7 +16,7 @@ import numpy as np
 
 from .._errors import BackendResultError
 from .._problem import Problem
-from ._phases import Phase, fold, phases
+from ._phases import Phase, folded, phases
 
 Array = np.ndarray[Any, Any]
 Plans = Mapping[Problem, Callable[..., Any]]
@@ -71,8 +71,8 @@ class GradInput:
             if self.folds:
                 part = np.empty((p.n, p.ic, rows.size, columns.size), p.compute)
                 _convolve(plans, problem, seen, taps, part, num_threads)
-                part = fold(part, 2, rows.pixels, p.pt, p.ih, p.padding_mode)
-                result += fold(part, 3, columns.pixels, p.pl, p.iw, p.padding_mode)
+                part = folded(part, 2, rows.pixels, p.pt, p.ih, p.padding_mode)
+                result += folded(part, 3, columns.pixels, p.pl, p.iw, p.padding_mode)
             else:
                 _convolve(plans, problem, seen, taps, result[:, :, rows.pixels, columns.pixels], num_threads)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -50,15 +50,27 @@ def phases(size: int, k: int, s: int, d: int, before: int, out: int) -> Iterator
         yield Phase(slice(first - before, None, s), slice(a0, None, step), count, inside, *pads)
 
 
-def fold(part: Array, axis: int, pixels: slice, before: int, size: int, mode: str) -> Array:
+def folded(part: Array, axis: int, pixels: slice, before: int, size: int, mode: str) -> Array:
     """The sums of those pixels of a padded axis that are one pixel of the image."""
     where = extend(np.arange(part.shape[axis]) * (pixels.step or 1) + pixels.start - before, size, mode)[1]
-    order = np.argsort(where, kind="stable")
-    _, first, counts = np.unique(where[order], return_index=True, return_counts=True)
+    return fold(part, axis, where, size)
+
+
+def fold(part: Array, axis: int, where: Array, size: int) -> Array:
+    """An axis of `size` pixels, each the sum of those of another axis that go there, in their order.
+
+    Neighbours mostly go to neighbours, and are added at once: the image itself, and its copies, there and back.
+    """
     part = np.moveaxis(part, axis, 0)
-    folded = np.zeros((size, *part.shape[1:]), part.dtype)
+    sums = np.zeros_like(part, shape=(size, *part.shape[1:]))
+    places, start = where.tolist(), 0
     with np.errstate(over="ignore", invalid="ignore"):
-        for turn in range(counts.max()):  # each pixel of the image once a turn
-            those = order[first[counts > turn] + turn]
-            folded[where[those]] += part[those]
-    return np.moveaxis(folded, 0, axis)
+        while start < len(places):
+            first, stop = places[start], start + 1
+            step = places[stop] - first if stop < len(places) else 0
+            while step and stop < len(places) and places[stop] - places[stop - 1] == step:
+                stop += 1
+            end = places[stop - 1] + (step or 1)
+            sums[slice(first, end if end >= 0 else None, step or 1)] += part[start:stop]
+            start = stop
+    return np.moveaxis(sums, 0, axis)
