@@ -21,6 +21,7 @@ from fastconv import BackendSpec, conv2d, explain, plan_conv2d, use_backend
 from fastconv.backends import _table
 from fastconv.backends.reference import ReferenceBackend
 from fastconv.testing import BackendConformance, random_call
+from fastconv.testing._operators import OPERATORS, judge_operator, operator_call
 
 RNG = np.random.default_rng(11)
 X = RNG.standard_normal((2, 6, 17, 23)).astype("f4")
@@ -139,6 +140,161 @@ def test_auto_is_the_same_from_run_to_run():
     x = da.from_array(X, chunks=(1, 3, 4, 5))
     first, second = (conv2d(x, W, B, padding=1).compute() for _ in "ab")
     assert first.tobytes() == second.tobytes()
+
+
+# --- other operators --------------------------------------------------------------------------------------------------
+
+CHAINS = ("conv2d_grad_input", "conv_transpose2d")  # whose pixels are one chain each, whatever the chunks
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10**6), data=st.data())
+def test_any_operator_in_any_chunks(operator, seed, data):
+    call = random_call(seed)
+    if operator == "conv_transpose2d" and not call.weight.size:
+        return
+    call = operator_call(operator, call)
+    lazy = [da.from_array(call.operands[0], chunks=data.draw(chunks_of(call.operands[0])))]
+    for array in call.operands[1:]:
+        is_lazy = array is not None and data.draw(st.booleans())
+        lazy.append(da.from_array(array, chunks=data.draw(chunks_of(array))) if is_lazy else array)
+    if data.draw(st.integers(0, 9)) == 0 and any(isinstance(array, da.Array) for array in lazy[1:]):
+        lazy[0] = call.operands[0]
+    options = {} if operator == "conv2d_grad_bias" else {"algorithm": "direct"}
+    expected, result = call.run("cpu", **options), call._replace(operands=tuple(lazy)).run(**options)
+    if operator in CHAINS or expected.dtype.kind in "iu" or call.of.exact:
+        same(result, expected)
+    else:
+        assert (result.shape, result.dtype, result._meta.dtype) == (expected.shape, expected.dtype, expected.dtype)
+        judge_operator(call, result.compute())
+
+
+@pytest.mark.parametrize("mode", fastconv.PADDING_MODES)
+@pytest.mark.parametrize("stride", [1, 2, (3, 4)])
+def test_padding_is_given_back_across_chunks(mode, stride):
+    """Through padding wider than the image, from the far end of it too, and beside kernels that leave gaps."""
+    weight = RNG.standard_normal((3, 2, 3, 2)).astype("f4")
+    for shape, padding in (((7, 9), ((5, 2), (0, 3))), ((2, 5), ((7, 3), (4, 11))), ((11, 10), 0)):
+        options = {"stride": stride, "padding": padding, "dilation": (1, 2), "padding_mode": mode}
+        out = fastconv.conv2d_output_shape((2, 2, *shape), weight.shape, stride, padding, (1, 2))
+        grad, bias = RNG.standard_normal(out).astype("f4"), np.array([1, -2], "f4")
+        image = {**options, "output_shape": shape}
+        expected = fastconv.conv2d_grad_input(grad, weight, (2, 2, *shape), **options, algorithm="direct")
+        transposed = fastconv.conv_transpose2d(grad, weight, bias, **image, algorithm="direct")
+        for chunks in (-1, (1, 2, 2, 3), (2, 1, 1, 1)):
+            lazy = da.from_array(grad, chunks=chunks)
+            same(
+                fastconv.conv2d_grad_input(lazy, weight, (2, 2, *shape), **options, algorithm="direct"),
+                expected,
+            )
+            same(fastconv.conv_transpose2d(lazy, weight, bias, **image, algorithm="direct"), transposed)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_channels_of_adjoints_in_chunks(groups):
+    grad, weight = RNG.standard_normal((1, 6, 9, 8)), RNG.standard_normal((6, 4, 3, 3))
+    expected = fastconv.conv2d_grad_input(grad, weight, (1, 4 * groups, 9, 8), 1, 1, 1, groups, algorithm="direct")
+    for channels, inputs in ((6, 4), (1, 1), ((2, 4), (1, 3)), (4, 2)):
+        lazy, kernels = da.from_array(grad, chunks=(1, channels, 4, 5)), da.from_array(weight, chunks=(5, inputs, 2, 3))
+        same(fastconv.conv2d_grad_input(lazy, kernels, expected.shape, 1, 1, 1, groups, algorithm="direct"), expected)
+    lazy = da.from_array(grad, chunks=(1, 1, 4, 5))
+    with dask.config.set({"array.chunk-size": "20 B"}):  # so that tiles are cut along channels
+        y = fastconv.conv2d_grad_input(lazy, weight, expected.shape, 1, 1, 1, groups, algorithm="direct")
+        assert len(y.chunks[1]) == (groups if groups > 1 else 4)
+        same(y, expected)
+
+
+def gradients_of(x, weight, grad):
+    """The gradients of conv2d(x, weight, padding=1), and the transposed convolution of its result."""
+    yield fastconv.conv2d_grad_input(grad, weight, x.shape, padding=1)
+    yield fastconv.conv2d_grad_input(grad, weight, x.shape, padding=1, padding_mode="wrap")
+    yield fastconv.conv2d_grad_weight(x, grad, weight.shape, padding=1)
+    yield fastconv.conv2d_grad_bias(grad)
+    yield fastconv.conv_transpose2d(grad, weight, padding=1)
+
+
+def test_gradients_are_not_computed_while_their_graph_is_built_and_have_names_made_of_the_inputs():
+    def no_scheduler(*arguments, **options):
+        raise AssertionError("a scheduler was asked")
+
+    x, grad, w = explosive(), explosive((1, 6, 40, 60), (1, 3, 20, 20)), explosive((6, 4, 3, 3), (3, 2, 3, 3))
+    with dask.config.set(scheduler=no_scheduler):
+        lazy = list(gradients_of(x, w, grad))
+    for result in lazy:
+        with pytest.raises(AssertionError, match="computed"):
+            result.compute()
+    arrays = da.from_array(X, chunks=(1, 6, 9, 9)), RNG.standard_normal((4, 6, 3, 3)).astype("f4")
+    grad = da.from_array(RNG.standard_normal((2, 4, 17, 23)).astype("f4"), chunks=(2, 2, 9, 9))
+    names = [result.name for result in gradients_of(*arrays, grad)]
+    assert names == [result.name for result in gradients_of(*arrays, grad)]
+    with use_backend("reference"):
+        others = [result.name for result in gradients_of(*arrays, grad)]
+    others += [result.name for result in gradients_of(*arrays, grad + 1)]
+    assert len({*names, *others}) == len(names) + len(others)
+
+
+def test_gradients_are_lazy_all_the_way():
+    """Forward and back: the chunks of each are those of the one before, so that nothing is put together."""
+    x = da.from_array(RNG.standard_normal((1, 6, 80, 120)).astype("f4"), chunks=(1, 6, 20, 40))
+    y = conv2d(x, W, padding="same")
+    dx = fastconv.conv2d_grad_input(y, W, x.shape, padding="same")
+    dw = fastconv.conv2d_grad_weight(x, y, W.shape, padding="same")
+    assert dx.chunks == x.chunks
+    for lazy in (dx, dw, fastconv.conv2d_grad_bias(y)):
+        assert not [key for key in lazy.dask if "rechunk" in key[0]]
+    with dask.config.set(scheduler="threads", num_workers=4):
+        bits = {dask.compute(dx, dw)[1].tobytes() for _ in range(4)}
+    assert bits == {dw.compute().tobytes()}
+
+
+def test_partial_sums_of_narrow_floats_are_rounded_once():
+    x, grad = np.ones((1, 1, 1, 4097), np.float16), np.ones((1, 1, 1, 4097), np.float16)
+    x[..., 1], grad[..., 0] = 3, 0
+    expected = fastconv.conv2d_grad_weight(x, grad, (1, 1, 1, 1), algorithm="direct")
+    lazy = da.from_array(x, chunks=(1, 1, 1, 100)), da.from_array(grad, chunks=(1, 1, 1, 64))
+    same(fastconv.conv2d_grad_weight(*lazy, (1, 1, 1, 1), algorithm="direct"), expected)
+    same(fastconv.conv2d_grad_bias(lazy[1]), fastconv.conv2d_grad_bias(grad))
+    assert fastconv.conv2d_grad_bias(lazy[1]).compute() == [4096]
+
+
+def test_many_partial_sums_are_added_in_few_tasks():
+    x = da.ones((1, 1, 400, 10), chunks=(1, 1, 1, 10), dtype="i8")
+    dw = fastconv.conv2d_grad_weight(x, x, (1, 1, 3, 1), padding=((1, 1), (0, 0)))
+    adding = [task for key, task in dw.dask.items() if key[0].startswith(("conv2d_grad_weight-sum", dw.name))]
+    assert len(adding) == 25 + 2 + 1
+    assert max(len(task.dependencies) for task in adding) == 16
+    assert dw.compute().ravel().tolist() == [3990, 4000, 3990]
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_an_operator_says_that_it_is_its_own(operator):
+    assert fastconv.backends(operator=operator)["dask"] == "usable"
+    call = operator_call(operator, random_call(6))
+    report = call.explain("dask")
+    assert report.candidates["dask"] == "chosen"
+    assert report.details["inner_backend"] == "cpu"
+    lazy = call._replace(operands=tuple(a if a is None else da.from_array(a, chunks=2) for a in call.operands))
+    details = lazy.explain(None).details
+    assert details["chunks"] == f"those of {'x' if operator in ('conv2d_grad_weight', 'conv_transpose2d') else 'grad'}"
+    assert ("of_the_largest_tile" in details) == (operator != "conv2d_grad_bias")
+    with pytest.raises(TypeError, match="out must be None for dask arrays"):
+        lazy.run(out=lazy.run())
+    with pytest.raises(TypeError, match="out must"):
+        lazy.run(out=call.run("cpu"))
+    with use_backend("reference"):
+        assert lazy.explain(None).details["inner_backend"] == "reference"
+        judge_operator(call, lazy.run().compute())
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operators_of_arrays_of_no_known_library_in_the_chunks_are_refused(operator):
+    call = operator_call(operator, random_call(6))
+    first = call.operands[0]
+    masked = da.from_array(np.ma.masked_array(first, first > 0), asarray=False)
+    name = "x" if operator in ("conv2d_grad_weight", "conv_transpose2d") else "grad"
+    with pytest.raises(TypeError, match=rf"^{name} is a dask array of numpy\.ma\..*MaskedArray"):
+        call._replace(operands=(masked, *call.operands[1:])).run()
 
 
 # --- the graph --------------------------------------------------------------------------------------------------------
@@ -364,7 +520,7 @@ def test_masked_arrays_in_the_chunks_are_refused(where):
 
 def test_chunks_that_are_not_what_they_say():
     x = da.from_array(X, chunks=(1, 6, 17, 23)).map_blocks(lambda block: block[..., :1], dtype="f4", meta=X[:0])
-    said = r"a chunk of x has shape \(1, 6, 17, 1\), but x\.chunks says \(1, 6, 17, 23\)"
+    said = r"a chunk has shape \(1, 6, 17, 1\), but `chunks` of its array says \(1, 6, 17, 23\)"
     with pytest.raises(ValueError, match=said):
         conv2d(x, W).compute()
 

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "fastconv"
 CSRC = PACKAGE / "csrc"
 
 CHOOSING = ("backends._selection", "backends._table", "backends._types")
-DASK = ("backends.dask._axis", "backends.dask._tiles")
+DASK = tuple(f"backends.dask.{name}" for name in ("_adjoint", "_axis", "_channels", "_compute", "_tiles"))
 
 MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_arguments": set(),
@@ -77,14 +77,18 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends.cpu": {"_arguments", "_config", "_cpus", "_errors", "_kernels", "_problem"},
     "backends.reference": {"_operators", "_problem"},
     "backends._adjoints": {"_problem", "backends.reference"},
-    "backends.dask._axis": {"_problem", "backends.reference"},
-    "backends.dask._tiles": {"_problem", "backends.dask._axis"},
+    "backends.dask._axis": {"backends.reference"},
+    "backends.dask._adjoint": {"backends.reference", "backends.dask._axis"},
+    "backends.dask._channels": {"_problem", "backends.dask._adjoint", "backends.dask._axis"},
+    "backends.dask._tiles": {"_problem", *DASK} - {"backends.dask._compute"},
     "backends.dask._compute": {"_execute", "_problem", "backends", *DASK, *CHOOSING} - {"backends._selection"},
-    "backends.dask._graph": {"_problem", "backends._table", "backends.dask._compute", "backends.dask._tiles"},
+    "backends.dask._sums": {"_problem", "backends._phases", *DASK},
+    "backends.dask._graph": {"_problem", "backends._table", "backends.dask._sums", *DASK},
+    "backends.dask._operands": {"_operators", "_problem", *DASK, *CHOOSING},
+    "backends.dask._report": {"_errors", "_operators", "_problem", "backends._table", "backends.dask._operands", *DASK},
     "backends.dask.__init__": {
-        *("_errors", "_problem", "backends.dask._compute", "backends.dask._graph"),
-        *DASK,
-        *CHOOSING,
+        *("_errors", "_problem", "backends._table"),
+        *("backends.dask._graph", "backends.dask._operands", "backends.dask._report"),
     },
 }
 

@@ -132,5 +132,6 @@ BUILT_IN = (
         hint="pip install 'fastconv[dask]'",
         distribution="fastconv",
         owns=("dask.array.core:Array",),
+        operators=("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias", "conv_transpose2d"),
     ),
 )

@@ -38,11 +38,7 @@ def choose(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -
         try:
             spec = find(name)
             refuse_types(spec, kinds)
-            if problem.operator in spec.operators:
-                backend = load(name)
-            else:
-                _compose.refuse(spec, problem.operator, bool(kinds))
-                backend = _compose.Composed(load(name))
+            backend = backend_for(name, problem.operator, bool(kinds))
             _refuse_algorithm(name, backend, problem, strict=len(names) == 1)
             reason: object = backend.reject(problem)
             if reason is None:
@@ -62,6 +58,15 @@ def choose(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -
     share = 440 // len(refusals) - 3
     reasons = " | ".join(f"{error!s:.{share}}".rstrip(".") for error in refusals)
     raise BackendUnsupportedError(f"none of the backends asked for can compute this: {reasons}.")
+
+
+def backend_for(name: str, operator: str, owned: bool = False) -> Backend:
+    """Return the backend of that name for an operator that it has, or that is composed from its conv2d."""
+    spec = find(name)
+    if operator in spec.operators:
+        return load(name)
+    _compose.refuse(spec, operator, owned)
+    return _compose.Composed(load(name))
 
 
 def plan(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -> tuple[str, BackendPlan]:

@@ -12,11 +12,11 @@ frame around them, as wide as the kernel reaches, is computed from strips put to
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..._problem import Problem
 from ..reference import extend
 
 Array = np.ndarray[Any, Any]
@@ -53,11 +53,16 @@ class Read(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A tile's outputs along an axis: what all of them read, and ranges of them, counted from the first, likewise."""
+    """What a tile makes along an axis: what all of it reads, and ranges of it, counted from the first, likewise."""
 
     size: int
     whole: Read
     parts: tuple[tuple[int, int, Read], ...]
+
+    @property
+    def reads(self) -> list[Read]:
+        """All that is read."""
+        return [self.whole, *(read for *_, read in self.parts)]
 
 
 class Axis(NamedTuple):
@@ -80,10 +85,8 @@ class Axis(NamedTuple):
         """Sizes of tiles that follow the image's chunks: an output belongs where the middle of its window is."""
         middle = (self.reach - 1) // 2 - self.p
         cuts = {-((middle - bound) // self.s) for bound in bounds(self.chunks)[1:-1]}
-        tiles = _sizes(cuts, self.out)
         # Wide padding would make the outer tiles large; no tile is much larger than the largest chunk's.
-        limit = max(max(self.chunks) // self.s, 256)
-        return tuple(itertools.chain.from_iterable(even(size, round(size / limit)) for size in tiles))
+        return follow(cuts, self.out, max(max(self.chunks) // self.s, 256))
 
     def read(self, i0: int, i1: int) -> Read:
         """What the outputs [i0, i1) read."""
@@ -94,7 +97,7 @@ class Axis(NamedTuple):
         if inside or self.mode == "constant" or (low == 0 and high == size):
             if low >= high:  # padding alone
                 return Read((), None, 0, last - first - 1)
-            return Read(_cut(self.chunks, low, high), None, low - first, last - high)
+            return Read(cut_of(self.chunks, low, high), None, low - first, last - high)
         _, index = extend(np.arange(first, last), size, self.mode)
         starts = np.array(bounds(self.chunks))
         chunk = np.searchsorted(starts, index, side="right") - 1
@@ -110,16 +113,7 @@ class Axis(NamedTuple):
 
     def span(self, i0: int, i1: int, split: bool) -> Span:
         """A tile's outputs [i0, i1), in parts if they may be split, so that most of them read one chunk alone."""
-        ranges = [(i0, i1)]
-        whole = self.read(i0, i1)
-        if split and whole.pieces and not whole.in_place:
-            largest = max(whole.pieces, key=lambda piece: piece.stop - piece.start)
-            j0, j1 = self._reading_only(largest.chunk)
-            j0, j1 = max(i0, j0), min(i1, j1)
-            if 2 * (j1 - j0) >= i1 - i0:
-                ranges = [pair for pair in ((i0, j0), (j0, j1), (j1, i1)) if pair[0] < pair[1]]
-        parts = tuple((j0 - i0, j1 - i0, self.read(j0, j1)) for j0, j1 in ranges)
-        return Span(i1 - i0, whole, parts)
+        return in_parts(i0, i1, self.read, self._reading_only if split else None)
 
     def _reading_only(self, chunk: int) -> tuple[int, int]:
         """The outputs whose windows lie in one chunk, or beyond the border beside it if what is there is constant."""
@@ -131,40 +125,35 @@ class Axis(NamedTuple):
         return j0, j1
 
 
-def axes_of(p: Problem, rows: Chunks, columns: Chunks) -> tuple[Axis, Axis]:
-    """Height and width of a problem whose image has these chunks."""
-    return (
-        Axis(rows, p.kh, p.sh, p.dh, p.pt, p.oh, p.padding_mode),
-        Axis(columns, p.kw, p.sw, p.dw, p.pl, p.ow, p.padding_mode),
-    )
+def in_parts(
+    i0: int, i1: int, read: Callable[[int, int], Read], reading_only: Callable[[int], tuple[int, int]] | None
+) -> Span:
+    """The elements [i0, i1) that a tile makes along an axis, whole or with those in the middle that read one chunk."""
+    ranges = [(i0, i1)]
+    whole = read(i0, i1)
+    if reading_only and whole.pieces and not whole.in_place:
+        largest = max(whole.pieces, key=lambda piece: piece.stop - piece.start)
+        j0, j1 = reading_only(largest.chunk)
+        j0, j1 = max(i0, j0), min(i1, j1)
+        if 2 * (j1 - j0) >= i1 - i0:
+            ranges = [pair for pair in ((i0, j0), (j0, j1), (j1, i1)) if pair[0] < pair[1]]
+    return Span(i1 - i0, whole, tuple((j0 - i0, j1 - i0, read(j0, j1)) for j0, j1 in ranges))
 
 
-def channel_tiles(p: Problem, channels: Chunks, wanted: Chunks) -> Chunks:
-    """Sizes of tiles along output channels: those wanted, cut where groups with chunks of their own begin.
-
-    No tile has a part of one group beside another group, so that each is a convolution by itself.
-    """
-    igc, ocg = p.ic // p.groups, max(p.oc // p.groups, 1)
-    cuts = set(bounds(wanted))
-    if p.groups > 1:
-        cuts |= {-(-bound // igc) * ocg for bound in bounds(channels)}
-    for start, stop in itertools.pairwise(sorted(cuts)):
-        cuts |= {cut for cut in (-(-start // ocg) * ocg, stop // ocg * ocg) if start < cut < stop}
-    return _sizes(cuts, p.oc)
+def follow(cuts: set[int], size: int, limit: int) -> Chunks:
+    """Sizes of tiles of an axis that is cut there, and between where they would be much larger than `limit`."""
+    return tuple(itertools.chain.from_iterable(even(tile, round(tile / limit)) for tile in sizes_of(cuts, size)))
 
 
-def channel_read(p: Problem, channels: Chunks, o0: int, o1: int) -> tuple[int, Read]:
-    """How many groups the output channels [o0, o1) are of, and what they read of the input channels."""
-    igc, ocg = p.ic // p.groups, max(p.oc // p.groups, 1)
-    g0, g1 = o0 // ocg, max(-(-o1 // ocg), o0 // ocg + 1)
-    return g1 - g0, Read(_cut(channels, g0 * igc, g1 * igc))
-
-
-def cover(chunks: Chunks, read: Read) -> tuple[Piece, ...]:
-    """The pieces that are handed to a tile: whole chunks where it reads half of one or more."""
+def cover(chunks: Chunks, reads: Iterable[Read]) -> tuple[Piece, ...]:
+    """The pieces that are handed to a tile, one a chunk: whole chunks where it reads half of one or more."""
+    found: dict[int, Piece] = {}
+    for number, start, stop in itertools.chain.from_iterable(read.pieces for read in reads):
+        _, low, high = found.get(number, (number, start, stop))
+        found[number] = Piece(number, min(start, low), max(stop, high))
     return tuple(
         Piece(number, 0, chunks[number]) if 2 * (stop - start) >= chunks[number] else Piece(number, start, stop)
-        for number, start, stop in read.pieces
+        for number, start, stop in sorted(found.values())
     )
 
 
@@ -179,7 +168,7 @@ def even(size: int, count: int) -> Chunks:
     return tuple(size // count + (i < size % count) for i in range(count))
 
 
-def _cut(chunks: Chunks, start: int, stop: int) -> tuple[Piece, ...]:
+def cut_of(chunks: Chunks, start: int, stop: int) -> tuple[Piece, ...]:
     """The pieces of chunks that make up the range [start, stop)."""
     pieces = (
         Piece(number, max(start - low, 0), min(stop - low, size))
@@ -188,7 +177,7 @@ def _cut(chunks: Chunks, start: int, stop: int) -> tuple[Piece, ...]:
     return tuple(piece for piece in pieces if piece.start < piece.stop)
 
 
-def _sizes(cuts: set[int], size: int) -> Chunks:
+def sizes_of(cuts: set[int], size: int) -> Chunks:
     """Sizes of what an axis is cut into; cuts outside it do nothing."""
     ends = [0, *sorted(cut for cut in cuts if 0 < cut < size), size]
     return tuple(b - a for a, b in itertools.pairwise(ends))

@@ -16,6 +16,7 @@ from .. import BackendPlan
 from .._table import choose
 from .._types import Kinds
 from ._axis import Piece, Read
+from ._channels import SIDES
 from ._tiles import Part, Pieces, Place, Tile, by_axes, place_of
 
 Chunk = tuple[Pieces, Any]  # what there is of a chunk
@@ -32,7 +33,7 @@ class Inner(NamedTuple):
 
 def cut(block: Any, shape: tuple[int, ...], indices: list[tuple[slice, ...]]) -> Any:
     """Pieces of a chunk of this shape one after another in one flat array, which travels at the price of one."""
-    _check(block, shape)
+    check_shape(block, shape)
     pieces = [block[index] for index in indices]
     flat = np.empty_like(block, shape=(sum(piece.size for piece in pieces),), order="C")
     start = 0
@@ -46,7 +47,7 @@ def compute(tile: Tile, inner: Inner, starts: list[int | None], weight: Any, bia
     """The pixels of one tile, from chunks, or from what begins there where an array is pieces in one."""
     out = _out(tile, inner)
     if out.size:
-        _fill(out, tile, inner, weight, bias, _received(tile, inner, starts, arrays))
+        _fill(out, tile, inner, weight, bias, received(tile, inner, starts, arrays))
     return out
 
 
@@ -55,7 +56,7 @@ def begin(
 ) -> tuple[Any, Any]:
     """A tile in which the part is computed that one chunk is enough for, and what the others read of the chunk."""
     out = _out(tile, inner)
-    chunks = _received(tile, inner, [start], (array,))
+    chunks = received(tile, inner, [start], (array,))
     _fill(out, tile, inner, weight, bias, chunks)
     ((_, chunk),) = chunks.values()
     return out, cut(chunk, chunk.shape, strips)
@@ -72,7 +73,7 @@ def finish(
     out, flat = begun
     if isinstance(out, np.ndarray) and not out.flags.writeable:  # it may have come from another process
         out = out.copy()
-    chunks = _received(tile, inner, starts, arrays)
+    chunks = received(tile, inner, starts, arrays)
     start = 0
     for part in tile.parts:
         strip = tile.strip(part)
@@ -98,34 +99,43 @@ def _piece(flat: Any, start: int, shape: tuple[int, ...]) -> Any:
     return flat[start : start + math.prod(shape)].reshape(shape)
 
 
-def _check(block: Any, shape: tuple[int, ...]) -> None:
+def check_shape(block: Any, shape: tuple[int, ...]) -> None:
+    """Raise if a chunk is not what its array said of it."""
     if block.shape != shape:
-        raise ValueError(f"a chunk of x has shape {block.shape}, but x.chunks says {shape}.")
+        raise ValueError(f"a chunk has shape {block.shape}, but `chunks` of its array says {shape}.")
 
 
-def _received(tile: Tile, inner: Inner, starts: list[int | None], arrays: tuple[Any, ...]) -> dict[Place, Chunk]:
+def received(tile: Tile, inner: Inner, starts: list[int | None], arrays: tuple[Any, ...]) -> dict[Place, Chunk]:
     """A task's arrays, by the chunks that they are or were cut from."""
     chunks: dict[Place, Chunk] = {}
     for pieces, array, start in zip(tile.operands, arrays, starts, strict=True):
         shape = _shape(tile, pieces)
         block = array if start is None else _piece(array, start, shape)
         block = block if inner.kinds else check_array("a chunk", block)
-        _check(block, shape)
+        check_shape(block, shape)
         chunks[place_of(pieces)] = pieces, block
     return chunks
 
 
 def _fill(out: Any, tile: Tile, inner: Inner, weight: Any, bias: Any, chunks: dict[Place, Chunk]) -> None:
-    if not inner.kinds:
-        weight, bias = (None if a is None else check_array("a chunk", a) for a in (weight, bias))
     for part in tile.parts:
-        p = part.problem
         x = operand(part, tile, chunks, inner.like)
-        rows, columns = slice(part.row, part.row + p.oh), slice(part.column, part.column + p.ow)
-        y = out[by_axes(p, (slice(None), slice(None), rows, columns))]
-        plan = _plan(inner.backend, p, inner.kinds)
-        run = execute_owned if inner.kinds else execute
-        run(inner.backend, p, plan, (x, weight, bias), y, inner.num_threads)
+        run(inner, part.problem, (x, weight, bias), pixels_of(part, out))
+
+
+def run(inner: Inner, p: Problem, operands: tuple[Any, ...], out: Any = None) -> Any:
+    """The result of a problem, in `out` or new; operands but the first are chunks as they come."""
+    plan = _plan(inner.backend, p, inner.kinds)
+    if inner.kinds:
+        return execute_owned(inner.backend, p, plan, operands, out, inner.num_threads)
+    operands = tuple(None if a is None else check_array("a chunk", a) for a in operands)
+    return execute(inner.backend, p, plan, operands, out, inner.num_threads)
+
+
+def pixels_of(part: Part, array: Any) -> Any:
+    """A part of a tile."""
+    rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
+    return array[by_axes(part.problem, (slice(None), slice(None), rows, columns))]
 
 
 @functools.lru_cache(256)
@@ -135,10 +145,11 @@ def _plan(backend: str, problem: Problem, kinds: Kinds) -> BackendPlan:
 
 
 def operand(part: Part, tile: Tile, chunks: dict[Place, Chunk], like: Any) -> Any:
-    """The image of a part: a view of its one chunk, or pieces of several put together, in the image's layout."""
+    """What a part reads: a view of its one chunk, or pieces of several put together, in the image's layout."""
     p = part.problem
     if not (part.rows.pieces and part.columns.pieces):
-        return np.full_like(like, p.fill_value, dtype=p.compute, shape=by_axes(p, (p.n, p.ic, 1, 1)), order="C")
+        sizes = (getattr(p, name) for name in SIDES[p.operator].read)
+        return np.full_like(like, p.fill_value, dtype=p.compute, shape=by_axes(p, (p.n, *sizes)), order="C")
     reads = (tile.channels, part.rows, part.columns)
     views = []
     for placed in itertools.product(*(_placed(read) for read in reads)):

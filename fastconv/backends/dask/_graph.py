@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from dask.task_spec import Task, TaskRef
 
 from ..._problem import Problem
 from .._table import choose
+from ._channels import kernel_chunks
 from ._compute import Inner, begin, compute, cut, finish
+from ._sums import add_parts, add_pixels, compute_folded, summed
 from ._tiles import Layout, Pieces, Tile, by_axes, place_of, tiles
 
 # Pieces that are together less than one part in FEW of their chunk are cut by one task, and travel together.
@@ -20,42 +24,29 @@ Halves = list[tuple[tuple[int, int, int, int], tuple[Tile, ...]]]  # tiles with 
 Chunk = tuple[int, ...]  # its place along N, C, H and W
 
 
-def graph(p: Problem, layout: Layout, inner: Inner, token: str, x: str, weight: str, bias: str = "") -> dict[Any, Task]:
+def graph(p: Problem, layout: Layout, inner: Inner, token: str, names: Sequence[str]) -> dict[Any, Task]:
+    """The tasks of an operator's result. `names` are those of its operands' keys, in chunks as `aligned` has them."""
+    return GRAPHS[p.operator](p, layout, inner, token, *names)
+
+
+def _tiles(
+    p: Problem, layout: Layout, inner: Inner, token: str, read: str, weight: str, bias: str = ""
+) -> dict[Any, Task]:
     """For each tile a task that begins it and one that finishes it; for each chunk one that cuts what other tiles read.
 
-    A tile that is of one part has one task. `x`, `weight` and `bias` are the names of the operands' keys; weight and
-    bias are in chunks of the tiles' channels.
+    A tile that is of one part has one task.
     """
     every: Halves = [(place, tile.halves() or (tile,)) for place, tile in tiles(p, layout)]
-    for problem in {part.problem for _, halves in every for tile in halves for part in tile.parts}:
-        choose((inner.backend,), problem, inner.kinds)  # it raises here rather than in a worker
-    tasks: dict[Any, Task] = {}
-    cuts: dict[tuple[Chunk, Pieces], tuple[TaskRef, int | None]] = {}
-    for place, wanted in _wanted(layout, every).items():
-        shape = tuple(sizes[i] for sizes, i in zip(layout.x, place, strict=True))
-        small = FEW * sum(map(_size, wanted)) <= math.prod(shape[1:])
-        for together in [wanted] if small else [[pieces] for pieces in wanted]:
-            key = (f"conv2d-halo-{token}", *place, *itertools.chain.from_iterable(() if small else together[0]))
-            indices = [_index(p, pieces) for pieces in together]
-            tasks[key] = Task(key, cut, TaskRef((x, *by_axes(p, place))), by_axes(p, shape), indices)
-            begins = itertools.accumulate((_size(pieces) * shape[0] for pieces in together), initial=0)
-            cuts |= {(place, pieces): (TaskRef(key), start) for pieces, start in zip(together, begins, strict=False)}
-
-    def operands(n: int, tile: Tile) -> tuple[list[TaskRef], list[int | None]]:
-        blocks: list[TaskRef] = []
-        starts: list[int | None] = []
-        for pieces in tile.operands:
-            place = (n, *place_of(pieces))
-            block, start = cuts.get((place, pieces)) or (TaskRef((x, *by_axes(p, place))), None)
-            blocks.append(block)
-            starts.append(start)
-        return blocks, starts
-
+    tasks, operands = _cuts(p, layout, inner, token, read, every)
+    letter, _ = kernel_chunks(p, layout.made[1])
     for (n, o, h, w), halves in every:
-        key, begun = ((f"conv2d-{part}{token}", *by_axes(p, (n, o, h, w))) for part in ("", "inside-"))
-        kernels = TaskRef((weight, *(o if letter == "O" else 0 for letter in p.weight_axes)))
+        key, begun = ((f"{p.operator}-{part}{token}", *by_axes(p, (n, o, h, w))) for part in ("", "inside-"))
+        kernels = TaskRef((weight, *(o if axis == letter else 0 for axis in p.weight_axes)))
         biases = TaskRef((bias, o)) if bias else None
         blocks, starts = operands(n, halves[-1])
+        if halves[-1].folds:
+            tasks[key] = Task(key, compute_folded, halves[0], inner, p.dtype, starts, kernels, biases, *blocks)
+            continue
         if len(halves) == 1:
             tasks[key] = Task(key, compute, halves[0], inner, starts, kernels, biases, *blocks)
             continue
@@ -65,6 +56,81 @@ def graph(p: Problem, layout: Layout, inner: Inner, token: str, x: str, weight: 
         tasks[begun] = Task(begun, begin, inside, inner, strips, start, kernels, biases, block)
         tasks[key] = Task(key, finish, frame, inner, starts, kernels, biases, TaskRef(begun), *blocks)
     return tasks
+
+
+def _grad_weight(p: Problem, layout: Layout, inner: Inner, token: str, x: str, grad: str) -> dict[Any, Task]:
+    """For each tile of the gradient a task that gives its part of each kernel's, and those that add them up."""
+    every: Halves = [(place, (tile,)) for place, tile in tiles(p, layout) if 0 not in tile.shape]
+    tasks, operands = _cuts(p, layout, inner, token, x, every)
+    given: dict[int, list[Any]] = {}
+    for (n, o, h, w), (tile,) in every:
+        place = by_axes(p, (n, o, h, w))
+        key = (f"{p.operator}-part-{token}", *place)
+        blocks, starts = operands(n, tile)
+        tasks[key] = Task(key, add_parts, tile, inner, starts, TaskRef((grad, *place)), *blocks)
+        given.setdefault(o, []).append(key)
+    for o, keys in given.items():
+        key = (f"{p.operator}-{token}", *(o if axis == "O" else 0 for axis in p.weight_axes))
+        tasks |= {task.key: task for task in summed(key, keys, f"{p.operator}-sum-{token}", p.dtype)}
+    return tasks
+
+
+def _grad_bias(p: Problem, layout: Layout, inner: Inner, token: str, grad: str) -> dict[Any, Task]:
+    """For each chunk of the gradient a task that adds it up, and those that add these sums."""
+    wide = p.compute if p.compute.kind in "iu" else np.result_type(p.compute, np.float64)
+    tasks: dict[Any, Task] = {}
+    given: dict[int, list[Any]] = {}
+    for place in itertools.product(*(range(len(sizes)) for sizes in layout.read)):
+        n, c, h, w = (sizes[i] for sizes, i in zip(layout.read, place, strict=True))
+        if n * h * w:
+            key = (f"{p.operator}-part-{token}", *by_axes(p, place))
+            part = p._replace(n=n, oc=c, ih=h, iw=w, oh=h, ow=w, dtype=wide)
+            tasks[key] = Task(key, add_pixels, part, inner, by_axes(p, (n, c, h, w)), TaskRef((grad, *key[1:])))
+            given.setdefault(place[1], []).append(key)
+    for o, keys in given.items():
+        key = (f"{p.operator}-{token}", o)
+        tasks |= {task.key: task for task in summed(key, keys, f"{p.operator}-sum-{token}", p.dtype)}
+    return tasks
+
+
+GRAPHS: dict[str, Callable[..., dict[Any, Task]]] = {
+    "conv2d": _tiles,
+    "conv2d_grad_input": _tiles,
+    "conv2d_grad_weight": _grad_weight,
+    "conv2d_grad_bias": _grad_bias,
+    "conv_transpose2d": _tiles,
+}
+
+
+def _cuts(
+    p: Problem, layout: Layout, inner: Inner, token: str, read: str, every: Halves
+) -> tuple[dict[Any, Task], Any]:
+    """For each chunk of what is read a task that cuts what tiles read of it; and what tells a tile's operands."""
+    for problem in {part.problem for _, halves in every for tile in halves for part in tile.parts}:
+        choose((inner.backend,), problem, inner.kinds)  # it raises here rather than in a worker
+    tasks: dict[Any, Task] = {}
+    cuts: dict[tuple[Chunk, Pieces], tuple[TaskRef, int | None]] = {}
+    for place, wanted in _wanted(layout, every).items():
+        shape = tuple(sizes[i] for sizes, i in zip(layout.read, place, strict=True))
+        small = FEW * sum(map(_size, wanted)) <= math.prod(shape[1:])
+        for together in [wanted] if small else [[pieces] for pieces in wanted]:
+            key = (f"{p.operator}-halo-{token}", *place, *itertools.chain.from_iterable(() if small else together[0]))
+            indices = [_index(p, pieces) for pieces in together]
+            tasks[key] = Task(key, cut, TaskRef((read, *by_axes(p, place))), by_axes(p, shape), indices)
+            begins = itertools.accumulate((_size(pieces) * shape[0] for pieces in together), initial=0)
+            cuts |= {(place, pieces): (TaskRef(key), start) for pieces, start in zip(together, begins, strict=False)}
+
+    def operands(n: int, tile: Tile) -> tuple[list[TaskRef], list[int | None]]:
+        blocks: list[TaskRef] = []
+        starts: list[int | None] = []
+        for pieces in tile.operands:
+            place = (n, *place_of(pieces))
+            block, start = cuts.get((place, pieces)) or (TaskRef((read, *by_axes(p, place))), None)
+            blocks.append(block)
+            starts.append(start)
+        return blocks, starts
+
+    return tasks, operands
 
 
 def _index(p: Problem, pieces: Pieces, origin: Pieces = ()) -> tuple[slice, ...]:
@@ -83,6 +149,6 @@ def _wanted(layout: Layout, every: Halves) -> dict[Chunk, list[Pieces]]:
     wanted: dict[Chunk, dict[Pieces, None]] = {}
     for (n, *_), halves in every:
         for pieces in itertools.chain.from_iterable(tile.operands for tile in halves):
-            if any(sizes[i] > stop - start for sizes, (i, start, stop) in zip(layout.x[1:], pieces, strict=True)):
+            if any(sizes[i] > stop - start for sizes, (i, start, stop) in zip(layout.read[1:], pieces, strict=True)):
                 wanted.setdefault((n, *place_of(pieces)), {})[pieces] = None
     return {place: list(pieces) for place, pieces in wanted.items()}

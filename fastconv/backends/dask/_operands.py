@@ -1,0 +1,106 @@
+"""Operands as Dask arrays in the chunks that tiles need, and who computes these. Nothing here is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.utils import parse_bytes
+
+from ..._operators import OPERATORS
+from ..._problem import Problem
+from .._selection import DEFAULT, selection
+from .._table import choose
+from .._types import route
+from ._axis import Chunks
+from ._channels import kernel_chunks
+from ._compute import Inner
+from ._tiles import Layout, by_axes
+
+LARGE = 4  # times the size that Dask prefers for a chunk: a tile of more bytes is cut along its channels
+
+Arrays = list[da.Array]  # the operands that there are
+
+
+def inner_names() -> tuple[tuple[str, ...], str]:
+    """Who computes tiles of NumPy arrays, and where that comes from: the user's selection, without this backend."""
+    names, source = selection()
+    others = tuple(name for name in names if name != "dask")
+    return (others, source) if others else ((DEFAULT,), "default")
+
+
+def inner_of(p: Problem, arrays: Arrays, num_threads: int) -> tuple[Inner, str]:
+    """Who computes these arrays' tiles, and why: the owner of what is in their chunks, or the selection for NumPy."""
+    metas = {name: array._meta for name, array in zip(OPERATORS[p.operator].operands, arrays, strict=False)}
+    names, source, kinds = route(metas, *inner_names())
+    for name, meta in metas.items():
+        if not kinds and (not isinstance(meta, np.ndarray) or isinstance(meta, np.ma.MaskedArray)):
+            kind = f"{type(meta).__module__}.{type(meta).__qualname__}"
+            raise TypeError(
+                f"{name} is a dask array of {kind:.80}, which no backend takes; convert it with map_blocks."
+            )
+    return Inner(choose(names, p, kinds)[0], kinds, arrays[0]._meta, num_threads or 1), source
+
+
+def chunked(p: Problem, operands: tuple[Any, ...]) -> Arrays:
+    """The operands as Dask arrays, those of NumPy whole but for the first."""
+    first, *others = (array for array in operands if array is not None)
+    if not isinstance(first, da.Array):
+        first = da.from_array(first, chunks=_cuts(p) if first.size else -1)
+    return [first, *(a if isinstance(a, da.Array) else da.from_array(a, chunks=-1) for a in others)]
+
+
+def described(p: Problem) -> Arrays:
+    """Arrays like the operands of a problem, of which chunks are asked for and nothing else."""
+    seconds = {"conv2d_grad_weight": ["y"], "conv2d_grad_bias": []}.get(p.operator, ["weight"])
+    first = "x" if p.operator in ("conv2d", "conv2d_grad_weight") else "y"
+    x = da.empty(p.shape_of(first), dtype=p.x_dtype, chunks=_cuts(p))
+    return [x, *(da.empty(p.shape_of(name), dtype=p.weight_dtype, chunks=-1) for name in seconds)]
+
+
+def layout_of(p: Problem, arrays: Arrays) -> Layout:
+    """How the first operand lies in chunks, and the tiles."""
+    n, c, h, w = (_chunks_along(p.x_axes, arrays[0], letter) for letter in "NCHW")
+    if p.operator == "conv2d_grad_bias":
+        c = tuple(size for size in c if size)
+        return Layout((n, c, h, w), (n, c, h, w))
+    channels = _chunks_along(p.x_axes, arrays[1], "C")
+    if p.operator != "conv2d_grad_weight":
+        letter, _ = kernel_chunks(p, ())
+        channels = _chunks_along(p.weight_axes, arrays[1], letter)
+    return Layout.of(p, (n, c, h, w), channels, LARGE * parse_bytes(dask.config.get("array.chunk-size")))
+
+
+def aligned(p: Problem, layout: Layout, arrays: Arrays) -> Arrays:
+    """The operands in the chunks that tiles need of them."""
+    x, *others = arrays
+    if p.operator == "conv2d_grad_bias":
+        return [x.rechunk(by_axes(p, layout.read))]
+    second, *bias = others
+    if p.operator == "conv2d_grad_weight":
+        return [x, second.rechunk(by_axes(p, layout.made))]
+    letter, sizes = kernel_chunks(p, layout.made[1])
+    weight = second.rechunk({i: sizes if axis == letter else -1 for i, axis in enumerate(p.weight_axes)})
+    return [x, weight, *(array.rechunk((layout.made[1],)) for array in bias)]
+
+
+def chunks_of(p: Problem, layout: Layout) -> tuple[Chunks, ...]:
+    """The result's chunks."""
+    if p.operator == "conv2d_grad_bias":
+        return (layout.made[1],)
+    if p.operator == "conv2d_grad_weight":
+        sizes = {"O": layout.made[1], "I": (p.ic // p.groups,), "H": (p.kh,), "W": (p.kw,)}
+        return tuple(sizes[letter] for letter in p.weight_axes)
+    return tuple(by_axes(p, layout.made))
+
+
+def _cuts(p: Problem) -> dict[int, Any]:
+    """Chunks of a NumPy image: along its batch and its pixels, of the size that Dask prefers."""
+    return {i: -1 if letter == "C" else "auto" for i, letter in enumerate(p.x_axes)}
+
+
+def _chunks_along(axes: str, array: da.Array, letter: str) -> Chunks:
+    sizes: Chunks = array.chunks[axes.index(letter)] if letter in axes else (1,)
+    return sizes
