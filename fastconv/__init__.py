@@ -26,6 +26,7 @@ from ._plan import Plan, plan_conv2d
 from ._problem import Problem
 from ._show_config import show_config
 from ._version import __version__
+from ._views import convolve2d, correlate2d, depthwise_conv2d, filter2d
 from .backends import Backend, BackendPlan, BackendSpec
 from .backends._listing import backend_spec, backends, register_backend
 from .backends._selection import set_default_backend, use_backend
@@ -58,7 +59,11 @@ __all__ = [
     "conv2d_output_shape",
     "conv_transpose1d",
     "conv_transpose2d",
+    "convolve2d",
+    "correlate2d",
+    "depthwise_conv2d",
     "explain",
+    "filter2d",
     "filters",
     "plan_conv2d",
     "register_backend",

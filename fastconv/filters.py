@@ -1,7 +1,7 @@
 """Classic image filters as kernels: arrays, nothing else.
 
 Every kernel is two-dimensional float64, is meant for cross-correlation (as `conv2d` computes it), and has odd sizes, so
-that it has a centre. Smoothing kernels sum to 1, so that brightness is kept; derivative kernels sum to 0.
+that it has a centre. Smoothing kernels sum to 1, so that brightness is kept; derivative kernels, and waves, sum to 0.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-__all__ = ["box", "emboss", "gaussian", "identity", "laplacian", "prewitt_x", "prewitt_y", "scharr_x", "scharr_y",
-           "sharpen", "sobel_x", "sobel_y"]  # fmt: skip
+__all__ = ["box", "emboss", "gabor", "gaussian", "identity", "laplacian", "prewitt_x", "prewitt_y", "scharr_x",
+           "scharr_y", "sharpen", "sobel_x", "sobel_y"]  # fmt: skip
 
 
 def box(size: int) -> Array:
@@ -69,12 +69,58 @@ def gaussian(size: int, sigma: float | None = None) -> Array:
            [0.0751, 0.1238, 0.0751]])
     """
     side = _odd(size)
-    width = side / 6 if sigma is None else float(sigma)
-    if not 0 < width < np.inf:
-        raise ValueError(f"sigma must be a positive finite number of pixels, got {width}.")
+    width = _pixels("sigma", side / 6 if sigma is None else sigma)
     line = np.exp(-0.5 * (np.arange(-(side // 2), side // 2 + 1) / width) ** 2)
     line /= line.sum()
     return np.outer(line, line)
+
+
+def gabor(size: int, wavelength: float, angle: float = 0.0, phase: float = 0.0, sigma: float | None = None) -> Array:
+    """A wave under a Gaussian: answers to edges and texture of one direction and one scale.
+
+    Parameters
+    ----------
+    size : int
+        Side in pixels, odd.
+    wavelength : float
+        Length of the wave in pixels.
+    angle : float
+        Direction in which the wave runs, in radians from rightwards to downwards; 0 answers to vertical edges.
+    phase : float
+        Of the wave at the centre, in radians: 0 is a bright line, ``-pi / 2`` an edge that grows along `angle`.
+    sigma : float, optional
+        Standard deviation of the Gaussian in pixels; ``size / 6`` by default.
+
+    Returns
+    -------
+    numpy.ndarray of shape (size, size)
+        Its weights sum to 0, their magnitudes to 1.
+
+    Raises
+    ------
+    ValueError
+        `size` is even or less than 1, a length is not a positive finite number, an angle is not finite, or the wave is
+        flat at the pixels, as every wave is at one.
+
+    Examples
+    --------
+    >>> from fastconv import filters
+    >>> filters.gabor(3, 4.0).round(4)
+    array([[-0.0266,  0.0533, -0.0266],
+           [-0.1967,  0.3935, -0.1967],
+           [-0.0266,  0.0533, -0.0266]])
+    """
+    window, length = gaussian(size, sigma), _pixels("wavelength", wavelength)
+    if not (np.isfinite(angle) and np.isfinite(phase)):
+        raise ValueError(f"angle and phase must be finite numbers of radians, got {angle} and {phase}.")
+    line = np.arange(-(len(window) // 2), len(window) // 2 + 1)
+    along = line * np.cos(angle) + line[:, None] * np.sin(angle)
+    wave = np.cos(2 * np.pi * along / length + phase)
+    kernel: Array = window * (wave - (window * wave).sum())
+    total = float(np.abs(kernel).sum())
+    if total < 1e-9:
+        raise ValueError(f"a wave of length {length} is flat at the pixels of size={len(window)}; use a larger size.")
+    return kernel / total
 
 
 def identity(size: int = 3) -> Array:
@@ -270,6 +316,13 @@ def emboss() -> Array:
 
 def _derivative(outer: float, inner: float) -> Array:
     return np.outer([outer, inner, outer], [-1.0, 0, 1])
+
+
+def _pixels(name: str, value: float) -> float:
+    length = float(value)
+    if not 0 < length < np.inf:
+        raise ValueError(f"{name} must be a positive finite number of pixels, got {length}.")
+    return length
 
 
 def _odd(size: int) -> int:

@@ -6,7 +6,7 @@ import pytest
 from fastconv import conv2d, filters
 
 MAKERS = {name: getattr(filters, name) for name in filters.__all__}
-DEFAULTS = {"box": (5,), "gaussian": (5,)}
+DEFAULTS = {"box": (5,), "gaussian": (5,), "gabor": (7, 4.0, 0.5)}
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -17,7 +17,7 @@ def test_every_kernel_is_an_odd_float64_array_with_the_documented_sum(name):
     assert kernel.ndim == 2
     assert all(size % 2 for size in kernel.shape)
     assert kernel.flags.c_contiguous
-    expected = 0 if name.endswith(("_x", "_y")) or name == "laplacian" else 1
+    expected = 0 if name.endswith(("_x", "_y")) or name in ("laplacian", "gabor") else 1
     assert kernel.sum() == pytest.approx(expected, abs=1e-12)
 
 
@@ -53,6 +53,33 @@ def test_gaussian():
     for sigma in (0, -1, np.inf, np.nan):
         with pytest.raises(ValueError, match="sigma must be a positive finite number"):
             filters.gaussian(3, sigma)
+
+
+def test_gabor():
+    kernel = filters.gabor(21, 6.0, 0.3)
+    np.testing.assert_allclose(np.abs(kernel).sum(), 1)
+    np.testing.assert_allclose(kernel, kernel[::-1, ::-1], atol=1e-15)
+    np.testing.assert_allclose(filters.gabor(21, 6.0, np.pi / 2), filters.gabor(21, 6.0).T, atol=1e-15)
+    np.testing.assert_allclose(filters.gabor(21, 6.0, np.pi / 2 - 0.3), kernel.T, atol=1e-15)
+    # It answers to its own wave, and to none that runs across.
+    rows, columns = np.mgrid[:64, :64]
+    wave = np.cos(2 * np.pi * (columns * np.cos(0.3) + rows * np.sin(0.3)) / 6)
+    across = np.cos(2 * np.pi * (rows * np.cos(0.3) - columns * np.sin(0.3)) / 6)
+    assert conv2d(wave, kernel).max() > 0.7
+    assert np.abs(conv2d(across, kernel)).max() < 1e-2
+    edge = filters.gabor(9, 8.0, 0.0, -np.pi / 2)
+    assert conv2d(np.tile(np.arange(9.0), (9, 1)), edge)[0, 0] > 0  # brightness that grows to the right
+    np.testing.assert_allclose(edge, -edge[:, ::-1], atol=1e-15)
+    for arguments, message in (
+        ((4, 3.0), "size must be odd"),
+        ((5, 0), "wavelength must be a positive finite number"),
+        ((5, 3.0, np.nan), "angle and phase must be finite"),
+        ((5, 3.0, 0, np.inf), "angle and phase must be finite"),
+        ((5, 3.0, 0, 0, -1), "sigma must be a positive finite number"),
+        ((1, 3.0), "is flat at the pixels of size=1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            filters.gabor(*arguments)
 
 
 @pytest.mark.parametrize("maker", [filters.box, filters.gaussian, filters.identity])

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import filters
-from .._api import conv2d
+from .. import PADDING_MODES, filter2d, filters
 from . import UserError, files, require
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 HELP = "apply classic filters or your own kernels to an image"
 LARGEST = 1001  # pixels a side of a kernel: a typing error must not fill the memory
-MODES = ("constant", "reflect", "symmetric", "edge", "wrap")
 
 Array = np.ndarray[Any, Any]
 
@@ -46,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="OUT.png", type=Path, default=Path("filtered.png"),
                         help="where to write the result (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--padding-mode", choices=MODES, default="reflect",
+    parser.add_argument("--padding-mode", choices=PADDING_MODES, default="reflect",
                         help="what lies outside the image (default: %(default)s)")  # fmt: skip
     parser.add_argument("--flip", action="store_true", help="true convolution: flip the kernels in both axes")
 
@@ -61,24 +59,24 @@ def run(args: argparse.Namespace) -> int:
 
     files.check_output(args.output, set(Image.registered_extensions()))
     picture = images.read(args.image)
-    x = np.moveaxis(picture.pixels, 2, 0)[:, None]  # the colours are the batch: one kernel serves them all
+    x = picture.pixels
     for kernel in kernels:
         x = apply(kernel, x, args.padding_mode, args.flip)
     shown, how = displayed(x, kernels)
-    images.write(args.output, np.moveaxis(shown[:, 0], 0, 2), picture.alpha, picture.bits)
+    images.write(args.output, shown, picture.alpha, picture.bits)
     print(f"raw result from {x.min():.4g} to {x.max():.4g}; {how}")
     print(f"wrote {args.output}")
     return 0
 
 
 def apply(kernel: Kernel, x: Array, padding_mode: str, flip: bool) -> Array:
-    """Filter a batch (N, 1, H, W) and print what was done."""
-    weight = kernel.weight.astype(np.float32)[None, None]
+    """Filter an image (H, W, C) and print what was done."""
+    weight = kernel.weight.astype(np.float32)
     start = time.perf_counter()
-    y = conv2d(x, weight, padding="same", padding_mode=padding_mode, flip=flip)
+    y = filter2d(x, weight, padding_mode=padding_mode, flip=flip, data_format="HWC")
     ms = (time.perf_counter() - start) * 1e3
     side = "×".join(map(str, kernel.weight.shape))
-    print(f"{kernel.name}: kernel {side}, image {x.shape} → {y.shape}, {ms:.2f} ms")
+    print(f"{kernel.name}: kernel {side}, image {x.shape}, {ms:.2f} ms")
     return y
 
 

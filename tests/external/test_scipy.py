@@ -11,6 +11,8 @@ pytest.importorskip("scipy", reason="SciPy is the oracle")
 
 from scipy import ndimage, signal
 
+import fastconv
+
 IMAGE = (7, 6)
 KERNELS = [(1, 1), (2, 1), (1, 4), (2, 2), (3, 2), (2, 5), (4, 4), (4, 3), (3, 3), (5, 5), (6, 6), (7, 1)]
 TINY = [(1, 1), (1, 5), (4, 1), (2, 3), (5, 7)]  # most of them smaller than the kernels below
@@ -270,3 +272,58 @@ def test_integers_that_a_float64_cannot_hold(conv2d, value):
     x = integers((3, 4)) * 0
     x[1, 2] = value
     equal(conv2d(x, np.array([[0, 0], [1, 0]])), x[1:, :-1])
+
+
+# SciPy's own signatures.
+
+SHAPES = [(1, 1), (1, 5), (4, 1), (2, 3), (5, 7), (7, 6)]
+
+
+@pytest.mark.parametrize("kind", ["i8", "f8", "c16", "f4", "c8"])
+@pytest.mark.parametrize("boundary", ["fill", "pad", "wrap", "circular", "symm", "symmetric"])
+@pytest.mark.parametrize("name", ["correlate2d", "convolve2d"])
+def test_signatures(name, boundary, kind):
+    """Every pair of shapes, so also kernels larger than the image; exact, since the numbers are small integers."""
+    ours, theirs = getattr(fastconv, name), getattr(signal, name)
+    value = 2 if kind[0] != "c" else 2 - 1j
+    for shape in SHAPES:
+        for other in SHAPES:
+            x, w = integers(shape, 1, -9, 9).astype(kind), integers(other, 2, -9, 9).astype(kind)
+            if kind[0] == "c":
+                x, w = x + 1j * integers(shape, 3, -9, 9), w + 1j * integers(other, 4, -9, 9)
+            for mode in ("full", "same", "valid"):
+                arguments = (x.astype(kind), w.astype(kind), mode, boundary, value)
+                try:
+                    want = theirs(*arguments)
+                except ValueError:
+                    assert mode == "valid"
+                    with pytest.raises(ValueError, match="at least as large as the other"):
+                        ours(*arguments)
+                    continue
+                equal(ours(*arguments, algorithm="direct"), want)
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "u4", "i4"])
+def test_narrow_integers_as_scipy_has_them(kind):
+    """Its results are as narrow as its operands; ours are where that is asked for."""
+    rng, limits = np.random.default_rng(0), np.iinfo(kind)
+    x, w = (rng.integers(limits.min, limits.max, shape, kind, endpoint=True) for shape in ((7, 6), (3, 4)))
+    for ours, theirs in ((fastconv.correlate2d, signal.correlate2d), (fastconv.convolve2d, signal.convolve2d)):
+        want = theirs(x, w, "full", "fill", 3)
+        assert want.dtype == kind
+        equal(ours(x, w, "full", "fill", 3, dtype=kind), want)
+        wide = ours(x, w, "full", "fill", 3)
+        assert wide.dtype.itemsize == 8
+        equal(wide.astype(kind), want)
+
+
+@pytest.mark.parametrize("padding_mode", NDIMAGE_MODES)
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 5), (4, 1)], ids=str)
+def test_filter2d(kernel, padding_mode):
+    image, w, value = integers((6, 7, 3)), integers(kernel), fill(padding_mode)
+    mode = NDIMAGE_MODES[padding_mode]
+    want = np.stack([ndimage.correlate(image[..., c], w, mode=mode, cval=value) for c in range(3)], axis=-1)
+    options = {"padding_mode": padding_mode, "fill_value": value, "data_format": "HWC"}
+    equal(fastconv.filter2d(image, w, padding="same_lower", **options), want)
+    want = np.stack([ndimage.convolve(image[..., c], w, mode=mode, cval=value) for c in range(3)], axis=-1)
+    equal(fastconv.filter2d(image, w, flip=True, **options), want)
