@@ -12,7 +12,7 @@ import numpy as np
 
 from ._api import conv2d
 from ._arguments import clip, read_axes, read_name, read_number, show
-from ._problem import axes_of
+from ._axes import axes_of
 from ._receive import receive_named
 from .backends._selection import selection
 

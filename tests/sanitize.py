@@ -3,9 +3,9 @@
     python tests/sanitize.py [arguments of pytest]
 
 The build is pip's own, from a copy of the sources into a temporary folder; clang's runtime is preloaded, since the
-interpreter is not instrumented. The leaf loops are why it is clang at -O1: gcc 12 needs over half an hour for them. They
-read memory through vectors, and for each such read the checks of undefined behaviour would ask whether its pointer is
-null, aligned, in an object and not wrapped: AddressSanitizer asks what counts.
+interpreter is not instrumented. The leaf loops are why it is clang at -O1: gcc 12 needs over half an hour for them.
+They read memory through vectors, and at each such read the checks of undefined behaviour would ask whether its
+pointer is null, aligned, in an object and not wrapped: AddressSanitizer asks what counts.
 """
 
 import os

@@ -43,7 +43,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     },
     "_gradients": {"_api"},
     "_conv1d": {"_api"},
-    "_views": {"_api", "_arguments", "_problem", "_receive", "backends._selection"},
+    "_views": {"_api", "_arguments", "_axes", "_receive", "backends._selection"},
     "_plan": {
         *(
             "_arguments",
