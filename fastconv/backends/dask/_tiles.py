@@ -189,4 +189,5 @@ def by_axes(p: Problem, values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 @functools.cache
 def _picker(axes: str) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    return operator.itemgetter(*("NCHW".index(letter) for letter in axes))
+    places = ["NCHW".index(letter) for letter in axes]
+    return operator.itemgetter(*places) if len(places) > 1 else lambda values: (values[places[0]],)
