@@ -11,6 +11,7 @@ from ._api import _plan, conv2d
 from ._problem import Problem
 from ._receive import receive
 from .backends._selection import selection
+from .backends._types import Kinds
 from .backends.reference import pixels_at
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def conv2d_error_bound(
     Parameters
     ----------
     x, weight, bias, stride, padding, dilation, groups, backend, **options
-        As for `conv2d`, except `out` and `num_threads`. Arrays are NumPy's, or convert to them: of another library's,
-        such as Dask's, convert what is needed, and name its backend.
+        As for `conv2d`, except `out` and `num_threads`. Arrays are NumPy's, or convert to them, or Dask's; of another
+        library's convert what is needed, and name its backend.
 
     Returns
     -------
@@ -65,7 +66,8 @@ def conv2d_error_bound(
     :math:`\sum |w_c|`; G is 20 to 60, K twice that and 3 C more. Half an ulp for a narrower result, and underflow, are
     added. Errors of random data are far smaller, since most roundings cancel.
 
-    The cost is that of a few float64 convolutions. A plan of `plan_conv2d` may choose differently: its bound is
+    The cost is that of a few float64 convolutions. The bound of a Dask array is one too, in tiles, each that of the
+    algorithm that computes it; nothing is computed before. A plan of `plan_conv2d` may choose differently: its bound is
     `Plan.error_bound`.
 
     Examples
@@ -81,26 +83,30 @@ def conv2d_error_bound(
     True
     """
     names, source = selection(backend)
-    (x, weight, bias), _, (_, _, kinds) = receive((x, weight, bias), None, names, source)
+    operands, seen, (names, _, kinds) = receive((x, weight, bias), None, names, source)
+    seen_x, seen_weight, seen_bias = seen
+    problem = Problem.of(seen_x, seen_weight, seen_bias, stride, padding, dilation, groups, **options)
+    _, plan = _plan(names, problem, None)  # of any backend, whatever arrays it takes
+    return bound_of(problem, plan, operands, kinds)
+
+
+def bound_of(problem: Problem, plan: Any, operands: tuple[Any, Any, Any], kinds: Kinds = ()) -> Array:
+    """Return the bound for a backend's plan: its own, or by what it states, or that of sums in any order."""
+    if hasattr(plan, "error_bound"):
+        bound: Array = plan.error_bound(*operands)
+        return bound
     for name, kind in kinds:
         if kind is not np.ndarray:
             raise TypeError(
                 f"{name} must be a NumPy array, or convert to one, got a {kind.__module__}.{kind.__qualname__}; "
                 "convert it, or a part of it, and name the backend whose error is asked for with backend=."
             )
-    problem = Problem.of(x, weight, bias, stride, padding, dilation, groups, **options)
-    _, plan = _plan(names, problem, None)  # of any backend, whatever arrays it takes
-    return bound_of(problem, plan, x, weight, bias)
-
-
-def bound_of(problem: Problem, plan: Any, x: Array, weight: Array, bias: Array | None) -> Array:
-    """Return the bound for a backend's plan: by what it states, or that of sums in any order."""
     if problem.compute.kind not in "fc" or 0 in problem.out_shape:
         return np.zeros(problem.out_shape)
     terms = (problem.ic // problem.groups) * problem.kh * problem.kw + 1
     stated = plan.error() if hasattr(plan, "error") else (terms, (0, 0))
     with np.errstate(invalid="ignore", over="ignore"):
-        return _bound(problem, x, weight, bias, *stated)
+        return _bound(problem, *operands, *stated)
 
 
 def _bound(

@@ -166,10 +166,8 @@ class Plan:
         True
         """
         operands, seen, choice = receive((x, self.weight, self.bias), None, self._names, self._source)
-        if choice[2]:
-            raise TypeError("the bound is computed of NumPy arrays alone; convert x, or a part of it, and the weights.")
         ready = self._prepare(seen, choice)
-        return bound_of(ready.problem, ready.plan, *operands[:3])
+        return bound_of(ready.problem, ready.plan, operands, choice[2])
 
     def _expect(self, x_shape: tuple[int, ...], x_dtype: Any) -> Ready:
         dtype = self._seen[0].dtype if x_dtype is None else read_dtype("x_dtype", x_dtype)

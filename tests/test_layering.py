@@ -35,7 +35,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_explain": {"_errors", "_problem", "backends._compose", *CHOOSING},
     "_execute": {"_arguments", "_errors", "_problem", "backends", "backends._table", "backends._types"},
     "_receive": {"_problem", "backends._types"},
-    "_error_bound": {"_api", "_problem", "_receive", "backends._selection", "backends.reference"},
+    "_error_bound": {"_api", "_problem", "_receive", "backends._selection", "backends._types", "backends.reference"},
     "_forks": set(),
     "_api": {
         *("_arguments", "_execute", "_explain", "_forks", "_operators", "_problem", "_receive", "backends"),
@@ -82,7 +82,8 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends.dask._adjoint": {"backends.reference", "backends.dask._axis"},
     "backends.dask._channels": {"_problem", "backends.dask._adjoint", "backends.dask._axis"},
     "backends.dask._tiles": {"_problem", *DASK} - {"backends.dask._compute"},
-    "backends.dask._compute": {"_execute", "_problem", "backends", *DASK, *CHOOSING} - {"backends._selection"},
+    "backends.dask._compute": {"_error_bound", "_execute", "_problem", "backends", *DASK, *CHOOSING}
+    - {"backends._selection"},
     "backends.dask._sums": {"_problem", "backends._phases", *DASK},
     "backends.dask._graph": {"_problem", "backends._table", "backends.dask._sums", *DASK},
     "backends.dask._operands": {"_operators", "_problem", *DASK, *CHOOSING},

@@ -25,7 +25,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from ..._errors import BackendError
 from ..._problem import Problem
-from .._table import backend_for, choose, load
+from .._table import backend_for, load
 from ._graph import graph
 from ._operands import aligned, chunked, chunks_of, inner_names, inner_of, layout_of
 from ._report import report
@@ -73,48 +73,42 @@ class DaskPlan:
         """Return a Dask array; from NumPy arrays alone, compute into `out`."""
         if isinstance(out, da.Array):
             raise TypeError("out must be None for dask arrays, which can't be written into; use the result.")
-        y = self.lazy(x, weight, bias, num_threads=num_threads)
+        y = self.lazy((x, weight, bias), num_threads)
         if out is None:
             return y
-        out[...] = y.compute() if os.getpid() == IMPORTED_BY else y.compute(scheduler="synchronous")
+        out[...] = _computed(y)
         return out
 
-    def lazy(self, *operands: Any, num_threads: int) -> da.Array:
-        """Return the result as a Dask array, of which nothing is computed."""
+    def lazy(self, operands: tuple[Any, ...], num_threads: int, bounds: bool = False) -> da.Array:
+        """Return the result, or how far it may be from the exact one, as a Dask array. Nothing is computed."""
         p = self.problem
         arrays = chunked(p, operands)
-        inner, _ = inner_of(p, arrays, num_threads)
-        meta = np.empty_like(inner.like, dtype=p.dtype, shape=(0,) * len(p.out_shape))
+        inner = inner_of(p, arrays, num_threads)[0]._replace(bounds=bounds)
+        dtype = np.dtype(np.float64) if bounds else p.dtype
+        meta = np.empty_like(inner.like, dtype=dtype, shape=(0,) * len(p.out_shape))
         if p.is_empty and p.operator != "conv2d":  # sums of nothing
             chunks = "auto" if math.prod(p.out_shape) else -1
             return da.zeros_like(da.from_array(meta), shape=p.out_shape, chunks=chunks)
         layout = layout_of(p, arrays)
         arrays = aligned(p, layout, arrays)
         names = [array.name for array in arrays]
-        token = tokenize(p, layout, inner.backend, inner.kinds, num_threads, names)
+        token = tokenize(p, layout, inner.backend, inner.kinds, num_threads, bounds, names)
         name = f"{p.operator}-{token}"
         dsk = HighLevelGraph.from_collections(name, graph(p, layout, inner, token, names), arrays)
         return da.Array(dsk, name, chunks_of(p, layout), meta=meta)
 
-    def error(self) -> tuple[float, tuple[int, int], float]:
-        """Return the largest that the inner backend's algorithms state, for tiles may be computed by different ones.
+    def error_bound(self, x: Any, weight: Any, bias: Any) -> Any:
+        """Return how far each element may be from the exact one: a Dask array if an operand is one.
 
-        Where one of them goes by norms, so do all: a largest pixel is at most a norm, and a sum of absolute weights is
-        at most the root of their number times theirs.
+        Each tile's is that of what computes the tile, which need not be what would compute the whole.
         """
-        p = self.problem
-        _, inner = choose(inner_names()[0], p)
-        names = inner.algorithms if p.algorithm == "auto" else (p.algorithm,)
-        variants = [p._replace(algorithm=name) for name in names]
-        plans = [inner.plan(variant) for variant in variants if inner.reject(variant) is None]
-        chain = (float(p.ic // p.groups * p.kh * p.kw + 1), (0, 0))
-        stated = [(*(plan.error() if hasattr(plan, "error") else chain), 0.0)[:3] for plan in plans]
-        rows, columns = (max(reach[axis] for _, reach, _ in stated) for axis in (0, 1))
-        gain = max(gain for *_, gain in stated)
-        taps = math.sqrt(p.kh * p.kw)
-        constants = [constant * (taps if gain and not own else 1) for constant, _, own in stated]
-        return max(constants), (rows, columns), gain
+        bound = self.lazy((x, weight, bias), 0, bounds=True)
+        return bound if any(isinstance(a, da.Array) for a in (x, weight, bias)) else _computed(bound)
 
     def explain(self, num_threads: int, *operands: Any) -> dict[str, Any]:
         """Return what a call would do: tiles, what they read, and who computes them. Nothing is computed."""
         return report(self.problem, num_threads, operands)
+
+
+def _computed(array: da.Array) -> Any:
+    return array.compute() if os.getpid() == IMPORTED_BY else array.compute(scheduler="synchronous")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..._error_bound import bound_of
 from ..._execute import execute, execute_owned
 from ..._problem import Problem, check_array
 from .. import BackendPlan
@@ -29,6 +30,7 @@ class Inner(NamedTuple):
     kinds: Kinds  # types of what is in the chunks, where these are not NumPy's
     like: Any  # an empty array of the chunks' type
     num_threads: int
+    bounds: bool = False  # whether what is asked for is how far pixels may be from the exact ones
 
 
 def cut(block: Any, shape: tuple[int, ...], indices: list[tuple[slice, ...]]) -> Any:
@@ -87,7 +89,8 @@ def finish(
 
 def _out(tile: Tile, inner: Inner) -> Any:
     p = tile.parts[0].problem
-    return np.empty_like(inner.like, dtype=p.dtype, shape=by_axes(p, tile.shape), order="C")
+    dtype = np.float64 if inner.bounds else p.dtype
+    return np.empty_like(inner.like, dtype=dtype, shape=by_axes(p, tile.shape), order="C")
 
 
 def _shape(tile: Tile, pieces: Pieces) -> tuple[int, ...]:
@@ -128,7 +131,10 @@ def run(inner: Inner, p: Problem, operands: tuple[Any, ...], out: Any = None) ->
     plan = _plan(inner.backend, p, inner.kinds)
     if inner.kinds:
         return execute_owned(inner.backend, p, plan, operands, out, inner.num_threads)
-    operands = tuple(None if a is None else check_array("a chunk", a) for a in operands)
+    x, weight, bias = operands = tuple(None if a is None else check_array("a chunk", a) for a in operands)
+    if inner.bounds:
+        out[...] = bound_of(p, plan, (x, weight, bias))
+        return out
     return execute(inner.backend, p, plan, operands, out, inner.num_threads)
 
 
