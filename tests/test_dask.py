@@ -483,7 +483,9 @@ class DeviceBackend(ReferenceBackend):
         right = super().plan(problem)
 
         def run(x, weight, bias, out, num_threads):
+            out = np.empty(problem.out_shape, problem.dtype).view(Device) if out is None else out
             assert type(x) is type(out) is Device
+            weight = None if weight is None else np.asarray(weight)
             right(np.asarray(x), weight, bias, np.asarray(out), num_threads)
             return out
 
@@ -491,7 +493,9 @@ class DeviceBackend(ReferenceBackend):
 
 
 def test_arrays_of_other_libraries_in_the_chunks_go_to_their_backend(recorder):
-    fastconv.register_backend(BackendSpec("device", DeviceBackend, owns=(f"{__name__}:Device",)))
+    fastconv.register_backend(
+        BackendSpec("device", DeviceBackend, owns=(f"{__name__}:Device",), operators=("conv2d", *OPERATORS))
+    )
     sys.modules.setdefault(__name__, sys.modules[Device.__module__])
     try:
         x = da.from_array(X, chunks=(1, 3, 9, 9)).map_blocks(lambda block: block.view(Device), meta=X[:0].view(Device))
@@ -503,6 +507,17 @@ def test_arrays_of_other_libraries_in_the_chunks_go_to_their_backend(recorder):
             got = y.compute()
             expected = conv2d(X[:1, :2], W[:2, :2], padding=300, padding_mode=mode, backend="reference")
             assert got.tobytes() == expected.tobytes()
+        for operator in OPERATORS:
+            call = operator_call(operator, random_call(6))
+            first, *others = call.operands
+            lazy = da.from_array(first, chunks=3).map_blocks(
+                lambda block: block.view(Device), meta=first[:0].view(Device)
+            )
+            y = call._replace(operands=(lazy, *others)).run()
+            assert type(y._meta) is Device
+            judge_operator(call, np.asarray(y.compute()))
+        with pytest.raises(TypeError, match="the bound is computed of NumPy's arrays alone"):
+            fastconv.conv2d_error_bound(x, W)
     finally:
         _table._loaded.pop("device", None)
 

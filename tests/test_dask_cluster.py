@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from fastconv import conv2d
+from fastconv import conv2d, conv2d_grad_input, conv2d_grad_weight
 
 distributed = pytest.importorskip("distributed")
 
@@ -55,6 +55,20 @@ def test_chunks_in_the_memory_of_workers(client):
     y = client.persist(conv2d(x, W, **OPTIONS))
     distributed.wait(y, timeout=LIMIT)
     assert y.compute().tobytes() == EXPECTED.tobytes()
+
+
+def test_gradients_over_processes(client):
+    """Of pixels the bits of the undistributed call, of kernels those of the same chunks in this thread."""
+    x, grad = (client.persist(da.from_array(array, chunks=(1, 3, 60, 80))) for array in (X, EXPECTED))
+    by_image, by_kernel = (
+        conv2d_grad_input(grad, W, X.shape, **OPTIONS),
+        conv2d_grad_weight(x, grad, W.shape, **OPTIONS),
+    )
+    image, kernel = (future.result(timeout=LIMIT) for future in client.compute([by_image, by_kernel]))
+    assert image.tobytes() == conv2d_grad_input(EXPECTED, W, X.shape, **OPTIONS).tobytes()
+    lazy = (da.from_array(array, chunks=(1, 3, 60, 80)) for array in (X, EXPECTED))
+    with dask.config.set(scheduler="synchronous"):
+        assert kernel.tobytes() == conv2d_grad_weight(*lazy, W.shape, **OPTIONS).compute().tobytes()
 
 
 def test_workers_killed_at_random(cluster, client, request):

@@ -84,6 +84,10 @@ class DaskPlan:
         p = self.problem
         arrays = chunked(p, operands)
         inner = inner_of(p, arrays, num_threads)[0]._replace(bounds=bounds)
+        if bounds and inner.kinds:
+            raise TypeError(
+                "the bound is computed of NumPy's arrays alone; convert what is in the chunks, or a part of it."
+            )
         dtype = np.dtype(np.float64) if bounds else p.dtype
         meta = np.empty_like(inner.like, dtype=dtype, shape=(0,) * len(p.out_shape))
         if p.is_empty and p.operator != "conv2d":  # sums of nothing
