@@ -92,13 +92,19 @@ fc_lines fc_lines_of(const fc_problem *p, const fc_operands *operands, int64_t c
             off[s] = 64 * s;
         return (fc_lines){off, 64 * steps, ceil_div(row, 64)};
     }
+    int64_t s = 0; /* by counting: a division takes as long as a step of the chain */
     if (w[0] == size) { /* output channels lie side by side: one line of each product, then the next */
-        for (int64_t s = 0; s < steps; s++)
-            off[s] = s % count * w[1] + s / count / p->kw * w[2] + s / count % p->kw * w[3];
+        for (int64_t ky = 0; ky < p->kh; ky++)
+            for (int64_t kx = 0; kx < p->kw; kx++)
+                for (int64_t c = 0; c < count; c++)
+                    off[s++] = c * w[1] + ky * w[2] + kx * w[3];
         return (fc_lines){off, 64, ceil_div(row, 64)};
     }
     const int64_t in_a_row = ceil_div(steps * size, 64), rows = steps / in_a_row;
-    for (int64_t s = 0; s < steps; s++)
-        off[s] = least(s / in_a_row, rows - 1) * w[0] + s % in_a_row * 64;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t line = 0; line < in_a_row; line++)
+            off[s++] = i * w[0] + line * 64;
+    for (; s < steps; s++)
+        off[s] = off[s - in_a_row];
     return (fc_lines){off, rows * w[0], ceil_div(row / size, rows)};
 }

@@ -190,9 +190,13 @@ static void store(const fc_plan *plan, const fc_operands *operands, char *y, int
  * done in 800 cycles of Zen 4 and writes 30 lines. */
 static void tabulate_result(const fc_array *y, const fc_tile *tile, int64_t bytes, int64_t steps, int64_t *off)
 {
-    const int64_t lines = bytes / 64 + 1;
-    for (int64_t s = 0; s < steps; s++)
-        off[s] = s / lines % tile->rows * y->stride[1] + least(s % lines * 64, bytes - 1);
+    const int64_t lines = bytes / 64 + 1, all = tile->rows * lines;
+    int64_t s = 0;
+    for (int64_t row = 0; row < tile->rows; row++) /* by counting: a division takes as long as a step of the chain */
+        for (int64_t line = 0; line < lines && s < steps; line++)
+            off[s++] = row * y->stride[1] + least(line * 64, bytes - 1);
+    for (; s < steps; s++)
+        off[s] = off[s - all];
 }
 
 static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
