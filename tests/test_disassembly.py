@@ -63,7 +63,10 @@ def kernels(family, isa, kind):
         shapes = [(v, 1) for v in range(1, wide + 1)]
         shapes += [(v, r) for v in range(1, vecs + 1) for r in range(2, (tall if v < vecs else rows) + 1)]
         copies = {f"{stem}_copy_{v}": (0, True) for v in range(1, vecs + 1)}
-        return {f"{stem}_{v}_{r}": (v * r, True) for v, r in shapes} | copies | {f"{stem}_store": (1, False)}
+        tails = range(1, vecs) if f"FC_TAIL_{kind}" in macros else []
+        tailed = {f"{stem}_tail_{v}_{r}": (v * r + r, True) for v in tails for r in range(1, rows + 1)}
+        made = {f"{stem}_{v}_{r}": (v * r, True) for v, r in shapes} | tailed
+        return made | copies | {f"{stem}_store": (1, False)}
     if family == "bank":
         return {f"{stem}_{v}_{r}": (v * r, True) for v in range(1, vecs + 1) for r in range(1, rows + 1)}
     if family == "rows":

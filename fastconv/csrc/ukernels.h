@@ -21,6 +21,7 @@ typedef struct {
     const void *column_bias; /* one element a column, likewise; not both */
     const char *ahead;       /* each step s of more than one row calls the line at ahead + ahead_off[s] into the cache */
     const int64_t *ahead_off;
+    int64_t tail; /* columns of `tail` beyond its whole vectors */
 } fc_tile_ends;
 
 /* A microkernel of the register tile: `rows` by `columns` outputs.
@@ -51,6 +52,10 @@ typedef struct {
     int wide;    /* most vectors in a tile of one row */
     int masks;   /* whether some lanes alone can be read */
     fc_tile_fn run[FC_TILE_MAX_VECS + 1][FC_TILE_MAX_ROWS + 1]; /* by vectors and rows, both from 1 */
+    /* With up to `tails` columns more than whole vectors, in half the time of another one; nothing beyond those is touched. By
+     * whole vectors, from 1 to `vecs` - 1, and rows up to `rows`; NULL, and `tails` 0, where that gains nothing. */
+    int tails;
+    fc_tile_fn tail[4][FC_TILE_MAX_ROWS + 1];
     fc_store_fn store;
     fc_copy_fn copy[5]; /* by vectors, 1 to `vecs` */
 } fc_tile;

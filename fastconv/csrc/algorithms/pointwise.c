@@ -32,7 +32,7 @@ enum {
 
 /* How a problem is cut. */
 typedef struct {
-    int64_t pixels, vectors, tiles; /* of a plane of the result */
+    int64_t pixels, vectors, tail, tiles; /* of a plane of the result; `tail` pixels follow the last tile's vectors */
     int64_t px_blocks, oc_blocks;   /* of tiles, and of output channels of a group */
     int64_t oc_tiles;               /* of output channels of a group */
     int64_t channels;               /* of a group, in a panel */
@@ -46,18 +46,25 @@ static const char *reject(const fc_problem *p)
 static cut cut_into(const fc_problem *p, const fc_tile *tile, int64_t px_blocks, int64_t oc_blocks)
 {
     cut c = {.pixels = p->oh * p->ow, .px_blocks = px_blocks, .oc_blocks = oc_blocks};
-    c.vectors = ceil_div(c.pixels, tile->lanes);
-    c.tiles = ceil_div(c.vectors, tile->vecs);
+    c.tail = c.pixels > tile->lanes && c.pixels % tile->lanes <= tile->tails ? c.pixels % tile->lanes : 0;
+    c.vectors = ceil_div(c.pixels - c.tail, tile->lanes);
+    c.tiles = ceil_div(c.vectors + (c.tail > 0), tile->vecs);
     c.oc_tiles = ceil_div(p->oc / p->groups, tile->rows);
     const int64_t igc = p->ic / p->groups, most = PANEL_BYTES / (tile->columns * element_size(p));
     c.channels = ceil_div(igc, ceil_div(igc, most));
     return c;
 }
 
-/* Whether rows of vectors are read in the image itself, whose channels lie `step` apart. */
-static int reads_in_place(const fc_problem *p, const fc_tile *tile, int64_t step)
+static double width(const cut *c) /* of a plane, in vectors' time */
 {
-    return p->sh == 1 && p->sw == 1 && p->oh * p->ow >= tile->columns && (step % ALIAS_BYTES != 0 || p->ic == p->groups);
+    return (double)c->vectors + (c->tail ? 0.5 : 0);
+}
+
+/* Whether rows of vectors are read in the image itself, whose channels lie `step` apart: the last ones fit into a plane. */
+static int reads_in_place(const fc_problem *p, const fc_tile *tile, const cut *c, int64_t step)
+{
+    return p->sh == 1 && p->sw == 1 && c->pixels >= c->vectors / c->tiles * tile->lanes &&
+           (step % ALIAS_BYTES != 0 || p->ic == p->groups);
 }
 
 /* Estimated cycles of one thread to fetch the pixels of a plane, for each block of output channels. */
@@ -65,7 +72,7 @@ static double fetched(const fc_problem *p, const fc_tile *tile, const cut *c)
 {
     if (p->channels_last)
         return (double)c->vectors * COPY_TURNED + (double)c->tiles * COPY_ROW;
-    if (reads_in_place(p, tile, p->ih * p->iw * element_size(p)))
+    if (reads_in_place(p, tile, c, p->ih * p->iw * element_size(p)))
         return (double)c->tiles * READ_ROW;
     return (double)c->vectors * (p->sw > 1 ? COPY_STRIDED : COPY_VECTOR) + (double)c->tiles * COPY_ROW;
 }
@@ -83,7 +90,7 @@ static cut choose(const fc_problem *p, const fc_tile *tile)
     const int64_t ocg = p->oc / p->groups;
     const cut whole = cut_into(p, tile, 1, ceil_div(ocg, p->channels_last ? LAST_CHANNELS : MOST_CHANNELS));
     const double images = (double)p->n * (double)p->groups;
-    const double work = images * (double)whole.vectors * (double)ocg * (double)chain_length(p);
+    const double work = images * width(&whole) * (double)ocg * (double)chain_length(p);
     cut best = whole;
     double least_cost = 0;
     for (int64_t oc_blocks = whole.oc_blocks; oc_blocks <= most(whole.oc_blocks, whole.oc_tiles / 2); oc_blocks *= 2)
@@ -103,11 +110,11 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     const cut c = choose(p, tile);
     const double images = (double)p->n * (double)p->groups, ocg = (double)(p->oc / p->groups);
     /* Vectors that a step of a tile loads are its rows and those of pixels: more than it multiplies, if either is one. */
-    const double height = ocg / (double)c.oc_tiles, width = (double)c.vectors / (double)c.tiles;
-    const double loads = (height + width) / (height * width);
+    const double height = ocg / (double)c.oc_tiles, wide = (double)c.vectors / (double)c.tiles;
+    const double loads = (height + wide) / (height * wide);
     const double store = p->channels_last ? STORE_TURNED : STORE_DIRECT;
     const double calls = (double)c.tiles * (double)c.oc_tiles * (double)ceil_div(p->ic / p->groups, c.channels);
-    return images * ((double)c.vectors * ocg * ((double)chain_length(p) * (loads > 1 ? loads : 1) + store) + calls * CALL) +
+    return images * (width(&c) * ocg * ((double)chain_length(p) * (loads > 1 ? loads : 1) + store) + calls * CALL) +
            overhead(p, tile, &c);
 }
 
@@ -149,16 +156,20 @@ static void copy_pixels(const fc_plan *plan, const fc_operands *operands, const 
     for (int64_t c = 0; count < columns && c < channels; c++)
         memset(panel + c * row + count * size, 0, (size_t)((columns - count) * size));
     const int packed = p->oh == 1 || down == p->ow * across; /* rows follow one another, as pixels do */
-    if (packed && across == size && count == columns) {
-        plan->tile->copy[columns / plan->tile->lanes](panel, row, image + first * size, x[1], channels);
+    const int64_t lanes = plan->tile->lanes;
+    if (packed && across == size && count == columns && columns % lanes == 0) {
+        plan->tile->copy[columns / lanes](panel, row, image + first * size, x[1], channels);
         return;
     }
+    const fc_moves *moves = fc_moves_of(plan->isa, p->dtype);
     for (int64_t done = 0, some; done < count; done += some) {
         const int64_t i = (first + done) / p->ow, j = (first + done) % p->ow;
         some = packed ? count : least(p->ow - j, count - done);
         const char *from = image + i * down + j * across;
         if (x[1] == size && channels > 1)
             plan->transpose(panel + done * size, NULL, row, from, across, some, channels);
+        else if ((across == size || across == 2 * size) && some >= moves->least)
+            moves->copy[across / size](panel + done * size, row, from, x[1], channels, some);
         else
             for (int64_t c = 0; c < channels; c++)
                 fc_pick(panel + c * row + done * size, from + c * x[1], across, some, size);
@@ -221,7 +232,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     char *panel = scratch, *sums = panel + at.sums;
     int64_t *const w_off = (int64_t *)(panel + at.tables), *const x_off = w_off + c.channels, *const y_off = x_off + c.channels;
     const int packed = y[3] == size && (p->oh == 1 || y[2] == p->ow * size);
-    const int in_place = x[3] == size && (p->oh == 1 || x[2] == p->ow * size) && reads_in_place(p, tile, x[1]);
+    const int in_place = x[3] == size && (p->oh == 1 || x[2] == p->ow * size) && reads_in_place(p, tile, &c, x[1]);
     const int64_t pitch = tile->columns * size, x_step = in_place ? x[1] : pitch;
     for (int64_t s = 0; s < c.channels; s++) {
         w_off[s] = s * w[1];
@@ -233,7 +244,8 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const int64_t limit = part(tile0, c.tiles, c.vectors) * tile->lanes;
     for (int64_t t = tile0; t < tile1; t++) {
         const int64_t begin = part(t, c.tiles, c.vectors), vecs = part(t + 1, c.tiles, c.vectors) - begin;
-        const int64_t columns = vecs * tile->lanes;
+        const int64_t tail = t + 1 < c.tiles ? 0 : c.tail, columns = vecs * tile->lanes + tail;
+        const fc_tile_fn *const run = tail ? tile->tail[vecs] : tile->run[vecs];
         /* The last tile of a plane is moved back inside, if the pixels before it are this task's; in_place, it has to be. */
         int64_t first = least(begin * tile->lanes, c.pixels - columns);
         const int direct = packed && first >= limit;
@@ -246,7 +258,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             if (!in_place)
                 copy_pixels(plan, operands, image + c0 * x[1], steps, first, count, columns, panel);
             const char *const pixels = in_place ? image + c0 * x[1] + first * size : panel;
-            fc_tile_ends ends = {.from_step = direct ? y[1] : pitch, .row_bias_step = operands->bias_stride};
+            fc_tile_ends ends = {.from_step = direct ? y[1] : pitch, .row_bias_step = operands->bias_stride, .tail = tail};
             ends.to_step = ends.from_step;
             for (int64_t o = oc_tile0; o < oc_tile1; o++) {
                 const int64_t oc = part(o, c.oc_tiles, ocg) - oc0, height = part(o + 1, c.oc_tiles, ocg) - oc0 - oc;
@@ -255,7 +267,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 ends.row_bias = direct && last && bias ? bias + oc * operands->bias_stride : NULL;
                 ends.ahead = direct && last ? ends.to : pixels;
                 ends.ahead_off = direct && last ? y_off : x_off;
-                tile->run[vecs][height](steps, weight + oc * w[0] + c0 * w[1], w[0], w_off, pixels, x_off, &ends);
+                run[height](steps, weight + oc * w[0] + c0 * w[1], w[0], w_off, pixels, x_off, &ends);
             }
         }
         if (!direct) {

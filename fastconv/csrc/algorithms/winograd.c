@@ -260,7 +260,7 @@ static const char *multiply(const job *j)
             char *to = j->scratch + j->at->products + point * j->at->of_products;
             for (int64_t i = 0; i < calls; i++, call++) {
                 const int64_t height = part(i + 1, calls, tiles) - part(i, calls, tiles);
-                fc_tile_ends ends = {channel ? to : NULL, row, to, row, NULL, 0, NULL, weights + point_step + i * count * 64, ahead};
+                fc_tile_ends ends = {channel ? to : NULL, row, to, row, NULL, 0, NULL, weights + point_step + i * count * 64, ahead, 0};
                 if (!packed) {
                     const int more = channel + count < igc && call < lines.tiles * taps;
                     ends.ahead = more ? next + call / taps * lines.step : weights;

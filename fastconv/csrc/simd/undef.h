@@ -23,6 +23,13 @@
 #undef FC_STORE_FIRST_f32
 #undef FC_SPLAT_f32
 #undef FC_FMA_f32
+#undef FC_TAIL_f32
+#undef FC_TAIL_VEC_f32
+#undef FC_TAIL_MASK_f32
+#undef FC_TAIL_LOAD_f32
+#undef FC_TAIL_STORE_f32
+#undef FC_TAIL_OF_f32
+#undef FC_TAIL_FMA_f32
 
 #undef FC_ROWS_f64
 #undef FC_TALL_f64
@@ -39,6 +46,13 @@
 #undef FC_STORE_FIRST_f64
 #undef FC_SPLAT_f64
 #undef FC_FMA_f64
+#undef FC_TAIL_f64
+#undef FC_TAIL_VEC_f64
+#undef FC_TAIL_MASK_f64
+#undef FC_TAIL_LOAD_f64
+#undef FC_TAIL_STORE_f64
+#undef FC_TAIL_OF_f64
+#undef FC_TAIL_FMA_f64
 
 #undef FC_ROWS_i64
 #undef FC_TALL_i64

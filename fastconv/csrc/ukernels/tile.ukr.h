@@ -74,6 +74,84 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
             V(STORE)(FC_PASTE2(FC_NAME, at)(ends->to, ends->to_step, i, j), acc[i][j]);
 }
 
+#if V(TAIL)
+/* The same for whole vectors and some columns more, in half a vector. */
+static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, tail)(
+    const int rows, const int vecs, int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b,
+    const int64_t *boff, const fc_tile_ends *ends)
+{
+    V(VEC) acc[V(ROWS)][V(VECS)];
+    V(TAIL_VEC) last[V(ROWS)];
+    V(TAIL_MASK) some = (V(TAIL_MASK))((1u << ends->tail) - 1);
+    FC_KEEP_MASK(some);
+    FC_UNROLL
+    for (int i = 0; i < rows; i++) {
+        FC_UNROLL
+        for (int j = 0; j < vecs; j++)
+            acc[i][j] = V(ZERO)();
+        last[i] = V(TAIL_OF)(V(ZERO)());
+    }
+    if (ends->from)
+        FC_UNROLL
+        for (int i = 0; i < rows; i++) {
+            FC_UNROLL
+            for (int j = 0; j < vecs; j++)
+                acc[i][j] = V(LOAD)(FC_PASTE2(FC_NAME, at)((void *)ends->from, ends->from_step, i, j));
+            last[i] = V(TAIL_LOAD)(FC_PASTE2(FC_NAME, at)((void *)ends->from, ends->from_step, i, vecs), some);
+        }
+
+    const char *ahead = ends->ahead;
+    const int64_t *ahead_off = ends->ahead_off;
+    FC_ROLLED
+    for (int64_t s = 0; s < steps; s++) {
+        __builtin_prefetch(ahead + ahead_off[s], 0, 2);
+        const char *rows_at = a + aoff[s];
+        const FC_ELEMENT *columns_at = (const FC_ELEMENT *)(b + boff[s]);
+        V(VEC) p[V(VECS)];
+        FC_UNROLL
+        for (int j = 0; j < vecs; j++)
+            p[j] = V(LOAD)(columns_at + j * V(LANES));
+        const V(TAIL_VEC) q = V(TAIL_LOAD)(columns_at + vecs * V(LANES), some);
+        FC_UNROLL
+        for (int i = 0; i < rows; i++) {
+            const V(VEC) w = V(SPLAT)((const FC_ELEMENT *)(rows_at + i * as));
+            FC_UNROLL
+            for (int j = 0; j < vecs; j++)
+                acc[i][j] = V(FMA)(w, p[j], acc[i][j]);
+            last[i] = V(TAIL_FMA)(V(TAIL_OF)(w), q, last[i]);
+        }
+    }
+
+    const FC_ELEMENT one = 1;
+    if (ends->row_bias)
+        FC_UNROLL
+        for (int i = 0; i < rows; i++) {
+            const V(VEC) bias = V(SPLAT)((const FC_ELEMENT *)((const char *)ends->row_bias + i * ends->row_bias_step));
+            FC_UNROLL
+            for (int j = 0; j < vecs; j++)
+                acc[i][j] = V(FMA)(V(SPLAT)(&one), acc[i][j], bias);
+            last[i] = V(TAIL_FMA)(V(TAIL_OF)(V(SPLAT)(&one)), last[i], V(TAIL_OF)(bias));
+        }
+    if (ends->column_bias) {
+        const FC_ELEMENT *columns = ends->column_bias;
+        FC_UNROLL
+        for (int i = 0; i < rows; i++) {
+            FC_UNROLL
+            for (int j = 0; j < vecs; j++)
+                acc[i][j] = V(FMA)(V(SPLAT)(&one), acc[i][j], V(LOAD)(columns + j * V(LANES)));
+            last[i] = V(TAIL_FMA)(V(TAIL_OF)(V(SPLAT)(&one)), last[i], V(TAIL_LOAD)(columns + vecs * V(LANES), some));
+        }
+    }
+    FC_UNROLL
+    for (int i = 0; i < rows; i++) {
+        FC_UNROLL
+        for (int j = 0; j < vecs; j++)
+            V(STORE)(FC_PASTE2(FC_NAME, at)(ends->to, ends->to_step, i, j), acc[i][j]);
+        V(TAIL_STORE)(FC_PASTE2(FC_NAME, at)(ends->to, ends->to_step, i, vecs), last[i], some);
+    }
+}
+#endif
+
 /* One row of many vectors: those of `b` are used once, so as memory operands they need no register. */
 static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, row)(const int vecs, int64_t steps, const char *a,
                                                                           const int64_t *aoff, const char *b,
@@ -170,6 +248,13 @@ FC_COPY(4)
         (void)as;                                                                                                      \
         FC_PASTE2(FC_NAME, row)(VECS, steps, a, aoff, b, boff, ends);                                                  \
     }
+#define FC_TAIL_NAME(VECS, ROWS) FC_PASTE3(FC_NAME, FC_PASTE2(tail, VECS), ROWS)
+#define FC_TAILED(VECS, ROWS)                                                                                          \
+    static void FC_TAIL_NAME(VECS, ROWS)(int64_t steps, const char *a, int64_t as, const int64_t *aoff, const char *b, \
+                                         const int64_t *boff, const fc_tile_ends *ends)                               \
+    {                                                                                                                  \
+        FC_PASTE2(FC_NAME, tail)(ROWS, VECS, steps, a, as, aoff, b, boff, ends);                                       \
+    }
 #if V(ROWS) == 6
 #define FC_KERNELS(VECS)                                                                                               \
     FC_ROW(VECS)                                                                                                       \
@@ -224,6 +309,17 @@ FC_ROW(15)
 FC_ROW(16)
 #endif
 
+#if V(TAIL)
+#define FC_TAILS(VECS)                                                                                                 \
+    FC_TAILED(VECS, 1) FC_TAILED(VECS, 2) FC_TAILED(VECS, 3) FC_TAILED(VECS, 4) FC_TAILED(VECS, 5) FC_TAILED(VECS, 6)
+#define FC_TAIL_LIST(VECS)                                                                                             \
+    {NULL, FC_TAIL_NAME(VECS, 1), FC_TAIL_NAME(VECS, 2), FC_TAIL_NAME(VECS, 3),                                        \
+     FC_TAIL_NAME(VECS, 4), FC_TAIL_NAME(VECS, 5), FC_TAIL_NAME(VECS, 6)}
+FC_TAILS(1)
+FC_TAILS(2)
+FC_TAILS(3)
+#endif
+
 static const fc_tile FC_NAME = {
     .rows = V(ROWS),
     .tall = V(TALL),
@@ -245,6 +341,10 @@ static const fc_tile FC_NAME = {
             FC_ONE(13), FC_ONE(14), FC_ONE(15), FC_ONE(16),
 #endif
     },
+#if V(TAIL)
+    .tails = V(TAIL),
+    .tail = {{NULL}, FC_TAIL_LIST(1), FC_TAIL_LIST(2), FC_TAIL_LIST(3)},
+#endif
     .store = FC_PASTE2(FC_NAME, store),
     .copy = {NULL, FC_PASTE3(FC_NAME, copy, 1), FC_PASTE3(FC_NAME, copy, 2),
 #if V(VECS) > 2
@@ -254,6 +354,10 @@ static const fc_tile FC_NAME = {
 };
 
 #undef FC_ONE
+#undef FC_TAIL_LIST
+#undef FC_TAILS
+#undef FC_TAILED
+#undef FC_TAIL_NAME
 #undef FC_TALL_LIST
 #undef FC_TALL_KERNELS
 #undef FC_LIST
