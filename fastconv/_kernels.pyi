@@ -50,7 +50,10 @@ class Plan:
         isa: str,
         algorithm: str,
         prepared: bool = False,
+        from_bytes: bool = False,
     ) -> None: ...
+    @property
+    def reads_bytes(self) -> bool: ...
     @property
     def family(self) -> str: ...
     @property

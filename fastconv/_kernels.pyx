@@ -80,6 +80,7 @@ cdef extern from "fastconv.h" nogil:
         int bias
         int channels_last
         int prepared
+        int from_bytes
 
     ctypedef struct fc_isa:
         const char *name
@@ -370,6 +371,8 @@ cdef class Plan:
         The algorithm's name, or 'auto'.
     prepared : bool
         Whether the weights will be packed once for many runs, so that packing them costs nothing.
+    from_bytes : bool
+        Whether the image holds unsigned bytes; `reads_bytes` says whether the plan takes them as they are.
     """
 
     cdef fc_plan plan
@@ -379,7 +382,7 @@ cdef class Plan:
     cdef int weight_axes[4]
 
     def __cinit__(self, tuple sizes, int padding_mode, str kind, bint bias, bint flip, tuple x_axes, tuple weight_axes,
-                  str isa, str algorithm, bint prepared=False):
+                  str isa, str algorithm, bint prepared=False, bint from_bytes=False):
         cdef fc_problem problem
         (problem.n, problem.groups, problem.ic, problem.ih, problem.iw, problem.oc, problem.kh, problem.kw, problem.oh,
          problem.ow, problem.sh, problem.sw, problem.dh, problem.dw, problem.pt, problem.pb, problem.pl,
@@ -388,6 +391,7 @@ cdef class Plan:
         problem.dtype = {"f32": FC_F32, "f64": FC_F64, "i64": FC_I64}[kind]
         problem.bias = bias
         problem.prepared = prepared
+        problem.from_bytes = from_bytes
         problem.channels_last = x_axes[1] == max(x_axes) and (problem.ic > 1 or problem.oc > 1)
         self.macs = (<double>problem.n * problem.oc * problem.oh * problem.ow
                      * (problem.ic // problem.groups) * problem.kh * problem.kw)
@@ -417,6 +421,11 @@ cdef class Plan:
     def isa(self):
         """Name of the instruction set."""
         return (<bytes>fc_isas[self.plan.isa].name).decode()
+
+    @property
+    def reads_bytes(self):
+        """Whether the image of a run is to be unsigned bytes, and not the arithmetic's elements."""
+        return bool(self.plan.problem.from_bytes)
 
     @property
     def n_tasks(self):
@@ -518,7 +527,7 @@ cdef class Plan:
         cdef int64_t *x_shape = [p.n, p.ic, p.ih, p.iw]
         cdef int64_t *y_shape = [p.n, p.oc, p.oh, p.ow]
         cdef fc_operands operands
-        self.read("x", x, self.x_axes, x_shape, &operands.x)
+        self.read("x", x, self.x_axes, x_shape, &operands.x, p.from_bytes)
         self.read_weight(weight, &operands)
         self.read("out", y, self.x_axes, y_shape, &operands.y)
         if not cnp.PyArray_ISWRITEABLE(y):
@@ -579,12 +588,15 @@ cdef class Plan:
             give_slab(memory)
         return 0
 
-    cdef int read(self, str name, cnp.ndarray array, int *axes, int64_t *shape, fc_array *view) except -1:
+    cdef int read(self, str name, cnp.ndarray array, int *axes, int64_t *shape, fc_array *view,
+                  bint from_bytes=False) except -1:
         cdef int i, ndim = 0
         cdef cnp.dtype dtype = array.descr
-        cdef int itemsize = 4 if self.plan.problem.dtype == FC_F32 else 8
+        cdef int itemsize = 1 if from_bytes else 4 if self.plan.problem.dtype == FC_F32 else 8
         cdef char kind = dtype.kind
         cdef bint same_kind = kind in (b"i", b"u") if self.plan.problem.dtype == FC_I64 else kind == b"f"
+        if from_bytes:
+            same_kind = kind == b"u"
         if not same_kind or dtype.itemsize != itemsize or not cnp.PyArray_ISBEHAVED_RO(array):
             raise TypeError(f"{name} is not an aligned array of the plan's dtype.")
         view.data = <char *>cnp.PyArray_DATA(array)
@@ -746,18 +758,18 @@ cdef object image_key(x):
 cdef object result_array(out, cnp.ndarray x, weight, bias, tuple shape):
     """`out`, or None if it may not be written into unchecked; a new array where there is none."""
     if out is None:
-        return empty_like_image(x, shape)
+        return empty_like_weight(weight, shape)
     return out if fits(out, x, weight, bias, shape) else None
 
 
 cdef bint fits(out, cnp.ndarray x, weight, bias, tuple shape) noexcept:
-    """Whether `out` is an array of the result's shape and the image's dtype, its axes one inside the other as those
+    """Whether `out` is an array of the result's shape and the weights' dtype, its axes one inside the other as those
     of a part of a C-contiguous array, so that no two elements share memory, and none of the operands' between them.
     """
     if type(out) is not cnp.ndarray or not cnp.PyArray_ISBEHAVED(<cnp.ndarray>out):
         return False
     cdef int i, ndim = cnp.PyArray_NDIM(<cnp.ndarray>out)
-    if ndim != len(shape) or cnp.PyArray_TYPE(<cnp.ndarray>out) != cnp.PyArray_TYPE(x):
+    if ndim != len(shape) or cnp.PyArray_TYPE(<cnp.ndarray>out) != cnp.PyArray_TYPE(<cnp.ndarray>weight):
         return False
     cdef cnp.npy_intp size, step, covered = cnp.PyArray_ITEMSIZE(<cnp.ndarray>out)
     for i in range(ndim - 1, -1, -1):
@@ -786,14 +798,14 @@ cdef bint lies_apart(cnp.ndarray array, uintptr_t low, uintptr_t high) noexcept:
     return last <= low or high <= first
 
 
-cdef object empty_like_image(cnp.ndarray x, tuple shape):
-    """A new array of the image's dtype, or None without memory, which is said where the call is checked in full."""
+cdef object empty_like_weight(cnp.ndarray weight, tuple shape):
+    """A new array of the weights' dtype, which is the result's; None without memory: a call checked in full says so."""
     cdef cnp.npy_intp[4] dims
     cdef int i
     for i in range(len(shape)):
         dims[i] = shape[i]
     try:
-        return cnp.PyArray_EMPTY(<int>len(shape), dims, cnp.PyArray_TYPE(x), 0)
+        return cnp.PyArray_EMPTY(<int>len(shape), dims, cnp.PyArray_TYPE(weight), 0)
     except MemoryError:
         return None
 

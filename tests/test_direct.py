@@ -189,6 +189,29 @@ def test_depthwise_is_exact(kind, layout, isa_backend, variant, conv2d_by):
             np.testing.assert_array_equal(got, want, err_msg=f"{c} {m} {w} {k} {options}")
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_images_of_bytes_are_those_of_their_values(kind, layout, isa_backend, variant, conv2d_by):
+    """Rows that convert bytes themselves, and rows that get them converted, at the ends of what they copy."""
+    rng = np.random.default_rng(1)
+    cases = [(1, 1, w, {"padding": 1}) for w in (1, 2, 5, 15, 16, 17, 40, 255, 256, 300, 1030)]
+    cases += [(c, m, 21, {"padding": 2, "stride": s}) for c in (1, 3) for m in (1, 2) for s in (1, 2, (3, 1), (1, 3))]
+    cases += [(2, 1, 30, {"padding": 3, "padding_mode": mode}) for mode in ("reflect", "wrap", "edge", "symmetric")]
+    cases += [(1, 1, 30, {"padding": (2, 4), "dilation": 2, "fill_value": 7}), (3, 1, 30, {"padding": 0})]
+    for c, m, w, options in cases:
+        image = rng.integers(0, 256, (1, c, 9, w)).astype("u1")
+        weight, bias = rng.standard_normal((c * m, 1, 3, 3)).astype(kind), rng.standard_normal(c * m).astype(kind)
+        if layout == "NHWC":
+            image, weight = np.ascontiguousarray(image.transpose(0, 2, 3, 1)), weight.transpose(2, 3, 1, 0)
+        options = options | {"groups": c, "data_format": layout, "backend": isa_backend}
+        y = conv2d_by(variant, image, weight, bias, **options)
+        if y is not None:
+            wanted = conv2d_by(variant, image.astype(kind), weight, bias, **options)
+            np.testing.assert_array_equal(y, wanted, err_msg=f"{image.shape} {options}")
+            np.testing.assert_array_equal(conv2d_by(variant, image, weight, bias, **options), wanted)  # by the cache
+            assert y.dtype == kind
+
+
 def test_integers_are_exact_at_their_limits():
     big = 2**62 + 1
     assert conv2d(np.array([[big]]), np.array([[1]]))[0, 0] == big

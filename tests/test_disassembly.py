@@ -91,7 +91,8 @@ def kernels(family, isa, kind):
     if family == "squares":
         return {stem: (4, False)}
     if family == "moves":
-        return {f"{stem}_copy": (0, True), f"{stem}_pick": (0, True)} if macros.get(f"FC_LANES_{kind}") != "1" else {}
+        names = ("copy", "pick", "widen") if macros.get(f"FC_LANES_{kind}") != "1" else ()
+        return {f"{stem}_{name}": (0, True) for name in names}
     if family == "fft":
         many = rows * vecs >= 16  # registers, as in the source
         inside = {2: 0, 3: 2, 4: 0} | ({8: 8} if many else {})

@@ -57,6 +57,11 @@ def special_calls():
                 x, weight = (rng.standard_normal(shape).astype("f4") for shape in (x_shape, weight_shape))
                 options = {"groups": groups, "data_format": data_format}
                 yield Call(x, weight, None, options, -1, False)
+                if c < 5 and groups == c:  # images of bytes, and rows of more than a tile
+                    wide_shape = (2, 7, 131, c) if data_format == "NHWC" else (2, c, 7, 131)
+                    wide = rng.integers(0, 256, wide_shape).astype("u1")
+                    for image, padding in itertools.product((wide, wide.astype("f4")), (0, ((0, 1), (2, 0)))):
+                        yield Call(image, weight, None, options | {"padding": padding}, -1, False)
                 if c >= 16 and groups == 1 and k in (3, 5):
                     options["algorithm"] = "winograd"
                     for stride, padding in itertools.product((1, 2), (0, ((2, 0), (1, 3)))):

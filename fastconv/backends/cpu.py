@@ -1,7 +1,7 @@
 """The default backend: our kernels, reached through the compiled core.
 
-float32, float64 and 64-bit integers are computed as they are; everything else goes through one of these exactly
-(narrow integers), in a wider accumulator (float16, bfloat16) or part by part (complex).
+float32, float64 and 64-bit integers are computed as they are; everything else goes through one of these exactly (narrow
+integers; bytes in the kernels that can), in a wider accumulator (float16, bfloat16) or part by part (complex).
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class CpuPlan:
             isa,
             algorithm,
             prepared,
+            problem.x_dtype == np.uint8 and compute.kind == "f",
         )
         self.error = self.kernel.error  # for `conv2d_error_bound`
 
@@ -101,8 +102,8 @@ class CpuPlan:
     def needs_no_conversion(self) -> bool:
         """Whether every operand has the arithmetic's dtype, if it is native and aligned."""
         p = self.problem
-        dtypes = {p.x_dtype, p.weight_dtype, p.bias_dtype or p.dtype, p.dtype, p.compute}
-        return len(dtypes) == 1 and p.compute.kind != "c"
+        dtypes = {p.weight_dtype, p.bias_dtype or p.dtype, p.dtype, p.compute}
+        return len(dtypes | (set() if self.kernel.reads_bytes else {p.x_dtype})) == 1 and p.compute.kind != "c"
 
     def explain(self, num_threads: int) -> dict[str, Any]:
         """Return what a call would do: algorithm and why the others were passed over, instruction set, threads."""
@@ -130,9 +131,8 @@ class CpuPlan:
         """Write the result into `out`."""
         if out.size == 0:
             return out
-        compute = self.problem.compute
-        x, weight = ready(x, compute), ready(weight, compute)
-        bias = None if bias is None else ready(bias, compute)
+        compute, x_dtype = self.problem.compute, np.uint8 if self.kernel.reads_bytes else self.problem.compute
+        x, weight, bias = ready(x, x_dtype), ready(weight, compute), None if bias is None else ready(bias, compute)
         in_place = out.dtype == compute and out.flags.aligned
         y = out if in_place else np.empty(out.shape, compute)
         if compute.kind == "c":
@@ -189,7 +189,7 @@ class PreparedCpuPlan:
         return calls
 
 
-def ready(array: Array, compute: np.dtype[Any]) -> Array:
+def ready(array: Array, compute: Any) -> Array:
     """Return the array in the arithmetic's dtype, native and aligned: itself if it is so already."""
     if array.dtype != compute:
         return array.astype(compute)

@@ -27,6 +27,7 @@ typedef struct {
     int bias;
     int channels_last; /* C stands last in x and the result: for the choice alone, since strides tell the truth */
     int prepared;      /* the weights are packed beforehand: for the choice alone, which need not count it */
+    int from_bytes;    /* x holds unsigned bytes; of a plan only where its row converts them itself: otherwise the caller has to */
 } fc_problem;
 
 /* What a problem may ask beyond a plain dense convolution. A row of the algorithm table states which of these it can
@@ -40,6 +41,7 @@ enum {
     FC_CAN_BIAS = 1 << 5,
     FC_CAN_F64 = 1 << 6,
     FC_CAN_I64 = 1 << 7,
+    FC_CAN_BYTES = 1 << 8,    /* x of unsigned bytes; no problem needs it, since callers convert what a row can't */
 };
 
 /* One row of the instruction set table (simd/foreach.h). */
@@ -57,7 +59,7 @@ typedef struct {
     int64_t stride[4];
 } fc_array;
 
-/* The operands of one run. Elements are those of the problem's arithmetic, aligned to their own size. */
+/* The operands of one run. Elements are those of the problem's arithmetic, aligned to their own size; but see from_bytes. */
 typedef struct {
     fc_array x, weight, y;
     const char *bias; /* NULL without one */

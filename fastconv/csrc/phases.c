@@ -50,7 +50,10 @@ static inline __attribute__((always_inline)) void copy_row(const fc_problem *p, 
     const int64_t step = hi - lo > 1 ? p->sw * pixel : size;
     if (lo >= hi)
         return;
-    if (step == size)
+    if (p->from_bytes)
+        for (int64_t j = lo; j < hi; j++)
+            copy_element(p, out + j * size, row + (first + j * p->sw) * pixel, size);
+    else if (step == size)
         copy_run(out + lo * size, row + (first + lo * p->sw) * pixel, (hi - lo) * size);
     else
         fc_pick(out + lo * size, row + (first + lo * p->sw) * pixel, step, hi - lo, size);
@@ -68,7 +71,7 @@ static inline __attribute__((always_inline)) void copy_phases(const fc_plan *pla
     const int64_t width = out_columns + (p->kw == 1 ? 0 : (p->kw - 1) * p->dw / p->sw);
     const int64_t top = row0 - p->pt; /* the image's row that row 0 is; rows `in` to `out` lie inside the image */
     const int64_t in = top < 0 ? least(-top, rows) : 0, out = most(least(p->ih - top, rows), in);
-    const int quick = x[3] == size && p->sw <= 2 && out > in;
+    const int quick = x[3] == pixel_size(p) && p->sw <= (p->from_bytes ? 1 : 2) && out > in;
     borders |= p->padding_mode != FC_CONSTANT;
     for (int64_t c = 0; c < channels; c++, image += x[1])
         for (int64_t phase = 0; phase < l->phases; phase++, to += l->plane) {
@@ -78,8 +81,9 @@ static inline __attribute__((always_inline)) void copy_phases(const fc_plan *pla
             const int whole = quick && hi - lo >= moves->least; /* rows inside are moved as vectors */
             char *const begin = to + l->lead * size;
             if (whole) {
-                moves->copy[p->sw](begin + in * pitch + lo * size, pitch, image + (top + in) * x[2] + (first + lo * p->sw) * size,
-                                   x[2], out - in, hi - lo);
+                (p->from_bytes ? moves->widen : moves->copy[p->sw])(
+                    begin + in * pitch + lo * size, pitch, image + (top + in) * x[2] + (first + lo * p->sw) * x[3], x[2], out - in,
+                    hi - lo);
                 for (int64_t r = in; r < out && borders && (lo > 0 || hi < width); r++)
                     copy_borders(p, operands, begin + r * pitch, image + (top + r) * x[2], first, lo, hi, width, size);
             }

@@ -99,6 +99,7 @@ const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, cons
     if (!best)
         return reason;
     *plan = (fc_plan){.problem = *problem, .algorithm = best, .isa = isa, .tile = tile};
+    plan->problem.from_bytes = problem->from_bytes && best->can & FC_CAN_BYTES;
     plan->transpose = fc_transpose_of(isa, problem->dtype);
     best->prepare(plan);
     return NULL;

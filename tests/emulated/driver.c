@@ -28,6 +28,7 @@ static double value(void)
 
 static void random_problem(fc_problem *p, fc_dtype dtype)
 {
+    const int image = draw(4) == 0; /* or one of few channels, which may be bytes and stand last */
     const int dense = draw(6) == 0; /* one for the fast algorithms */
     const int64_t igc = (int64_t)(dense ? 16 + draw(30) : draw(8) ? 1 + draw(6) : 1 + draw(70)), ocg = (int64_t)(1 + draw(14));
     memset(p, 0, sizeof *p);
@@ -46,6 +47,11 @@ static void random_problem(fc_problem *p, fc_dtype dtype)
         p->kh = p->kw = 3 + 2 * (int64_t)draw(2);
         p->sh = p->sw = 1 + (int64_t)draw(2);
         p->dh = p->dw = 1;
+    } else if (image) {
+        p->groups = p->ic = p->oc = (int64_t)(1 + draw(4));
+        p->sw = 1;
+        p->channels_last = (int)draw(2);
+        p->from_bytes = dtype != FC_I64 && draw(2);
     }
     p->pt = (int64_t)draw(5);
     p->pb = (int64_t)draw(5);
@@ -72,9 +78,19 @@ static void *filled(int64_t count, fc_dtype dtype)
     return data;
 }
 
-static fc_array planar(void *data, int64_t c, int64_t h, int64_t w, int64_t size)
+static fc_array laid_out(const fc_problem *p, void *data, int64_t c, int64_t h, int64_t w, int64_t size)
 {
+    if (p->channels_last)
+        return (fc_array){data, {c * h * w * size, size, w * c * size, c * size}};
     return (fc_array){data, {c * h * w * size, h * w * size, w * size, size}};
+}
+
+/* The strides of an array of as many bytes. */
+static void narrow(fc_array *x, void *bytes, int64_t size)
+{
+    x->data = bytes;
+    for (int axis = 0; axis < 4; axis++)
+        x->stride[axis] /= size;
 }
 
 #define CHAIN(T, FMA, FILL)                                                                                             \
@@ -102,12 +118,17 @@ CHAIN(float, fmaf, f32)
 CHAIN(double, fma, f64)
 CHAIN(uint64_t, MULTIPLY_ADD, i64)
 
-static int agrees(const fc_problem *p, const fc_operands *a, const char *y, int64_t size)
+static const char *output(const fc_operands *a, int64_t n, int64_t o, int64_t i, int64_t j)
+{
+    return a->y.data + n * a->y.stride[0] + o * a->y.stride[1] + i * a->y.stride[2] + j * a->y.stride[3];
+}
+
+static int agrees(const fc_problem *p, const fc_operands *a, int64_t size)
 {
     for (int64_t n = 0; n < p->n; n++)
         for (int64_t o = 0; o < p->oc; o++)
             for (int64_t i = 0; i < p->oh; i++)
-                for (int64_t j = 0; j < p->ow; j++, y += size) {
+                for (int64_t j = 0; j < p->ow; j++) {
                     union {
                         float f32;
                         double f64;
@@ -119,20 +140,20 @@ static int agrees(const fc_problem *p, const fc_operands *a, const char *y, int6
                         want.f64 = chain_double(p, a, n, o, i, j);
                     else
                         want.i64 = chain_uint64_t(p, a, n, o, i, j);
-                    if (memcmp(&want, y, (size_t)size))
+                    if (memcmp(&want, output(a, n, o, i, j), (size_t)size))
                         return 0;
                 }
     return 1;
 }
 
-static int near(const fc_problem *p, const fc_operands *a, const char *y, int64_t size)
+static int near(const fc_problem *p, const fc_operands *a)
 {
     for (int64_t n = 0; n < p->n; n++)
         for (int64_t o = 0; o < p->oc; o++)
             for (int64_t i = 0; i < p->oh; i++)
-                for (int64_t j = 0; j < p->ow; j++, y += size) {
+                for (int64_t j = 0; j < p->ow; j++) {
                     const double want = p->dtype == FC_F32 ? chain_float(p, a, n, o, i, j) : chain_double(p, a, n, o, i, j);
-                    if (!(fabs(want - fc_read(y, p->dtype)) <= 1e-4 * (1 + fabs(want))))
+                    if (!(fabs(want - fc_read(output(a, n, o, i, j), p->dtype)) <= 1e-4 * (1 + fabs(want))))
                         return 0;
                 }
     return 1;
@@ -147,7 +168,7 @@ static void *memory(int64_t bytes)
 
 /* Compute problem `i` by one row of the table, or by the one that is chosen (row -1); the weights are packed beforehand
  * every other time, and where the tasks cannot do without. Returns why not, or NULL and the plan. */
-static const char *compute(const fc_problem *p, fc_operands a, int isa, int row, int i, fc_plan *plan)
+static const char *compute(const fc_problem *p, fc_operands a, char *bytes, int isa, int row, int i, fc_plan *plan)
 {
     const int64_t size = p->dtype == FC_F32 ? 4 : 8;
     const char *why_not = fc_plan_make(plan, p, isa, row < 0 ? NULL : fc_algorithms[row]->name);
@@ -157,6 +178,8 @@ static const char *compute(const fc_problem *p, fc_operands a, int isa, int row,
     const int packed = plan->packed_bytes && (plan->packs_apart || (i + row) % 2);
     const int64_t rounds = plan->packs_apart ? plan->packs_apart : 1, packs = plan->n_packs / rounds, tasks = plan->n_tasks / rounds;
     a.packed = packed ? weights : NULL;
+    if (plan->problem.from_bytes)
+        narrow(&a.x, bytes, size);
     memset(a.y.data, 0xff, (size_t)(p->n * p->oc * p->oh * p->ow * size));
     for (int64_t round = 0; round < rounds; round++) {
         for (int64_t part = 0; packed && part < packs; part++)
@@ -168,22 +191,22 @@ static const char *compute(const fc_problem *p, fc_operands a, int isa, int row,
     return NULL;
 }
 
-static const char *passes(const fc_problem *p, fc_operands a, int isa, int row, int i)
+static const char *passes(const fc_problem *p, fc_operands a, char *bytes, int isa, int row, int i)
 {
     const int64_t size = p->dtype == FC_F32 ? 4 : 8, results = p->n * p->oc * p->oh * p->ow * size;
     fc_plan plan, other;
-    const char *wrong = compute(p, a, isa, row, i, &plan);
+    const char *wrong = compute(p, a, bytes, isa, row, i, &plan);
     if (wrong)
         return row < 0 ? wrong : NULL;
     if (!strcmp(plan.algorithm->family, "direct"))
-        return agrees(p, &a, a.y.data, size) ? NULL : "is wrong";
-    if (!near(p, &a, a.y.data, size))
+        return agrees(p, &a, size) ? NULL : "is wrong";
+    if (!near(p, &a))
         return "is far from the chain";
     if (row < 0) /* another instruction set may choose another */
         return NULL;
     fc_operands b = a;
     b.y.data = memory(results);
-    wrong = compute(p, b, fc_isa_count() - 1, row, i + 1, &other);
+    wrong = compute(p, b, bytes, fc_isa_count() - 1, row, i + 1, &other);
     if (!wrong && plan.c_block == other.c_block && memcmp(a.y.data, b.y.data, (size_t)results)) /* tiles of one size */
         wrong = "has other bits than portable";
     free(b.y.data);
@@ -203,10 +226,15 @@ int main(int argc, char **argv)
             random_problem(&p, (fc_dtype)(i % FC_DTYPES));
             const int64_t size = p.dtype == FC_F32 ? 4 : 8, igc = p.ic / p.groups;
             void *x = filled(p.n * p.ic * p.ih * p.iw, p.dtype), *w = filled(p.oc * igc * p.kh * p.kw, p.dtype);
+            char *bytes = memory(p.n * p.ic * p.ih * p.iw);
+            for (int64_t k = 0; k < p.n * p.ic * p.ih * p.iw && p.from_bytes; k++) {
+                bytes[k] = (char)draw(256);
+                fc_write((char *)x + k * size, (unsigned char)bytes[k], p.dtype);
+            }
             void *bias = filled(p.oc, p.dtype), *y = memory(p.n * p.oc * p.oh * p.ow * size);
-            fc_operands a = {.x = planar(x, p.ic, p.ih, p.iw, size),
-                             .weight = planar(w, igc, p.kh, p.kw, size),
-                             .y = planar(y, p.oc, p.oh, p.ow, size),
+            fc_operands a = {.x = laid_out(&p, x, p.ic, p.ih, p.iw, size),
+                             .weight = {w, {igc * p.kh * p.kw * size, p.kh * p.kw * size, p.kw * size, size}},
+                             .y = laid_out(&p, y, p.oc, p.oh, p.ow, size),
                              .bias = p.bias ? bias : NULL,
                              .bias_stride = size};
             if (p.dtype == FC_F32)
@@ -216,14 +244,14 @@ int main(int argc, char **argv)
             else
                 a.fill.i64 = 2;
             for (int row = -1; row < 0 || fc_algorithms[row]; row++) {
-                const char *wrong = passes(&p, a, isa, row, i);
+                const char *wrong = passes(&p, a, bytes, isa, row, i);
                 if (wrong) {
                     printf("%s, %s: problem %d %s\n", fc_isas[isa].name, row < 0 ? "auto" : fc_algorithms[row]->name, i,
                            wrong);
                     return 1;
                 }
             }
-            free(x), free(w), free(bias), free(y);
+            free(x), free(w), free(bias), free(y), free(bytes);
         }
         printf("%s: %d passed\n", fc_isas[isa].name, count);
     }

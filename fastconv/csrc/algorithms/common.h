@@ -56,6 +56,23 @@ static inline void copy_one(char *to, const char *from, int64_t size)
         memcpy(to, from, 8);
 }
 
+static inline int64_t pixel_size(const fc_problem *p) /* of an element of x, in bytes */
+{
+    return p->from_bytes ? 1 : element_size(p);
+}
+
+/* An element of x, which may have to be converted. */
+static inline void copy_element(const fc_problem *p, char *to, const char *from, int64_t size)
+{
+    const uint8_t byte = *(const uint8_t *)from;
+    if (!p->from_bytes)
+        copy_one(to, from, size);
+    else if (size == 4)
+        *(float *)to = byte;
+    else
+        *(double *)to = byte;
+}
+
 /* memcpy for rows that are mostly short: 14 pixels of a small map take four moves, and no call. */
 static inline void copy_run(char *to, const char *from, int64_t bytes)
 {
@@ -76,7 +93,10 @@ static inline __attribute__((always_inline)) void copy_border(const fc_problem *
 {
     for (int64_t j = begin; j < end; j++) {
         const int64_t column = row ? fc_extend(p->padding_mode, first + j * p->sw, p->iw) : -1;
-        copy_one(to + j * size, column < 0 ? (const char *)&operands->fill : row + column * operands->x.stride[3], size);
+        if (column < 0)
+            copy_one(to + j * size, (const char *)&operands->fill, size);
+        else
+            copy_element(p, to + j * size, row + column * operands->x.stride[3], size);
     }
 }
 

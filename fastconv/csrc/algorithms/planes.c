@@ -225,7 +225,7 @@ static void run_block(const leaf *l, const fc_rows_run *all, int64_t dilation, i
  * and last vectors. */
 static int reads_by_masks(const fc_problem *p, const fc_operands *operands, const fc_rows *kernel)
 {
-    if (!kernel->any[1][1] || p->ic != p->groups || p->ow >= WIDE || p->padding_mode != FC_CONSTANT ||
+    if (!kernel->any[1][1] || p->ic != p->groups || p->ow >= WIDE || p->padding_mode != FC_CONSTANT || p->from_bytes ||
         (operands->x.stride[3] != element_size(p) && p->iw > 1) || operands->fill.i64 != 0)
         return 0;
     const fc_rows_fn *down = down_of(p, operands, kernel, 1);
@@ -268,7 +268,7 @@ static block middle_of(const fc_problem *p, const fc_operands *operands, const f
     const int inside = top >= 0 && top + (all->rows - 1) * p->sh + (p->kh - 1) * p->dh < p->ih;
     block b = *all;
     b.columns = 0;
-    if (p->sw > 1 || !inside || (operands->x.stride[3] != element_size(p) && p->iw > 1))
+    if (p->sw > 1 || !inside || p->from_bytes || (operands->x.stride[3] != element_size(p) && p->iw > 1))
         return b;
     const int64_t end = all->column + all->columns, right = least(end, p->iw + p->pl - span); /* where the image ends */
     const int64_t left = all->column + ceil_div(most(p->pl - all->column, 0), tile->columns) * tile->columns;
@@ -392,7 +392,7 @@ const fc_algorithm fc_algorithm_planes = {
     .name = "planes",
     .family = "direct",
     .can = FC_CAN_STRIDE | FC_CAN_DILATE | FC_CAN_GROUP | FC_CAN_PAD | FC_CAN_PAD_EDGE | FC_CAN_BIAS | FC_CAN_F64 |
-           FC_CAN_I64,
+           FC_CAN_I64 | FC_CAN_BYTES,
     .reject = reject,
     .cost = cost,
     .prepare = prepare,

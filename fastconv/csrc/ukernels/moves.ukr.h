@@ -58,9 +58,21 @@ static void FC_PASTE2(FC_NAME, pick)(char *to, int64_t to_row, const char *from,
     }
 }
 
+/* Compilers make vectors of it. */
+static void FC_PASTE2(FC_NAME, widen)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count)
+{
+    for (; rows > 0; rows--, to += to_row, from += from_row) {
+        const uint8_t *restrict x = (const uint8_t *)from;
+        FC_ELEMENT *restrict y = (FC_ELEMENT *)to;
+        for (int64_t j = 0; j < count; j++)
+            y[j] = x[j];
+    }
+}
+
 static const fc_moves FC_NAME = {
     .least = FC_MASKS ? 1 : V(LANES),
     .copy = {NULL, FC_PASTE2(FC_NAME, copy), FC_PASTE2(FC_NAME, pick)},
+    .widen = FC_PASTE2(FC_NAME, widen),
 };
 
 #undef FC_PICK
