@@ -189,6 +189,49 @@ def test_depthwise_is_exact(kind, layout, isa_backend, variant, conv2d_by):
             np.testing.assert_array_equal(got, want, err_msg=f"{c} {m} {w} {k} {options}")
 
 
+def pixels(array, layout):
+    """Images (N, C, H, W) with their channels side by side, in memory of another order, or padded between pixels."""
+    if layout == "apart":
+        room = np.zeros((*array.shape[:1], *array.shape[2:], array.shape[1] + 2), array.dtype)
+        room[..., 1:-1] = array.transpose(0, 2, 3, 1)
+        return room[..., 1:-1]
+    return np.ascontiguousarray(array.transpose(["NCHW".index(letter) for letter in layout])).transpose(
+        [layout.index(letter) for letter in "NHWC"]
+    )
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_filters_on_the_pixels_of_image_files_have_the_bits_of_any_other_layout(kind, isa_backend, conv2d_by):
+    """Two to four channels side by side: widths up to past two tiles, the same weights for all and not, bytes too."""
+    rng = np.random.default_rng(0)
+    widths = {c: (*range(1, 75, 1 if c == 3 else 5), 200, 1030) for c in (2, 3, 4)}
+    cases = [(c, 6, w, (3, 3), {"padding": 1}) for c in widths for w in widths[c]]
+    cases += [(3, h, 40, (2, 5), {"padding": ((3, 0), (1, 4))}) for h in range(1, 12)]
+    cases += [(3, 9, 50, (4, 7), {"padding": 9, "padding_mode": mode}) for mode in fastconv.PADDING_MODES[1:]]
+    cases += [(c, 40, 37, (3, 2), {"dilation": (7, 3), "padding": (5, 4), "fill_value": 2}) for c in (2, 3, 4)]
+    cases += [(3, 17, 40, (3, 3), {"stride": (s, 1), "padding": 1}) for s in (2, 3, 5)]
+    for i, (c, h, w, (kh, kw), options) in enumerate(cases):
+        image = rng.integers(0, 256, (2, c, h, w)).astype("u1")
+        image = image if i % 2 else rng.standard_normal(image.shape).astype(kind)
+        weight = rng.standard_normal((c, 1, kh, kw)).astype(kind)
+        bias = rng.standard_normal(c).astype(kind)
+        one = np.broadcast_to(weight[:1], weight.shape)
+        for weights, biases in ((weight, bias), (one.copy(), np.repeat(bias[:1], c)), (one, bias), (one, None)):
+            wanted = conv2d_by("gather", image.astype(kind), weights, biases, groups=c, **options).transpose(0, 2, 3, 1)
+            for layout in ("NHWC", "NCHW", "apart"):
+                y = conv2d_by(
+                    "interleaved", pixels(image, layout), weights, biases, groups=c, **options,
+                    data_format="NHWC", weight_format="OIHW", backend=isa_backend,
+                )  # fmt: skip
+                assert y is not None
+                np.testing.assert_array_equal(y, wanted, err_msg=f"{image.shape} {weight.shape} {options} {layout}")
+                if i % 10 == 0:
+                    out = np.full((2, *wanted.shape[1:3], c + 1), np.nan, kind)[..., 1:]
+                    conv2d(pixels(image, layout), weights, biases, groups=c, **options, data_format="NHWC",
+                           weight_format="OIHW", backend=isa_backend, algorithm="interleaved", out=out)  # fmt: skip
+                    np.testing.assert_array_equal(out, wanted)
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("kind", ["f4", "f8"])
 def test_images_of_bytes_are_those_of_their_values(kind, layout, isa_backend, variant, conv2d_by):
@@ -360,6 +403,7 @@ def test_rows_of_the_direct_family_have_the_same_bits_whatever_they_are_fed(conv
         ((1, 1100, 5, 90), (65, 1100, 3, 3), {"padding": 1}),  # of channels and of the chain,
         ((6, 96, 8, 8), (80, 96, 3, 3), {"flip": True}),  # and of pixels that share their weights
         ((1, 2, 80, 40), (2, 1, 3, 3), {"groups": 2, "dilation": (7, 1)}),
+        ((1, 3, 9, 700), (3, 1, 3, 3), {"groups": 3, "padding": 1}),  # several blocks of columns of a row of pixels
     ]
     for x_shape, weight_shape, options in shapes:
         for kind in ("f4", "f8", "i8"):

@@ -53,6 +53,11 @@ def downs():
     return [(*found, vecs) for found in few for vecs in (1, 2, 3)] + more
 
 
+def woven():
+    """Periods and vectors of the kernels for alternating weights, as ukernels/interleaved.ukr.h lists them."""
+    return invocations("interleaved.ukr.h", "FC_WOVEN")
+
+
 def kernels(family, isa, kind):
     """What one microkernel header makes: {symbol: (multiply-adds of its hot code, whether in one place)}."""
     macros = defined("simd/i64.h") | defined(f"simd/{isa}.h")
@@ -77,6 +82,11 @@ def kernels(family, isa, kind):
             count = kh * (3 if kh == 3 else 1) * vectors  # of one output, or of one tap of it
             made |= {f"{stem}_{kh}{stride}{masked}_{vectors}": (count, False) for masked in whiches}
         return made
+    if family == "interleaved":
+        ranges = sum(last - first + 1 for first in range(4) for last in range(first, 4))
+        shapes = [shape for shape in woven() if shape != (4, 4) or macros[f"FC_LANES_{kind}"] == "1"]
+        shapes = [(period, v) for period, v in shapes if v < 6 or rows * vecs >= 24]
+        return {f"{stem}_{period}_{v}": (ranges * v, False) for period, v in shapes}
     if family == "channels":
         pixels = [count for (count,) in invocations("channels.ukr.h", "FC_ANY")]
         slides = invocations("channels.ukr.h", "FC_SLIDE")
@@ -111,7 +121,7 @@ def kernels(family, isa, kind):
 
 KINDS = {"tile": ["f32", "f64", "i64"], "rows": ["f32", "f64", "i64"], "channels": ["f32", "f64", "i64"]}
 KINDS |= {"bank": ["f32", "f64", "i64"], "winograd": ["f32", "f64"], "fft": ["f32", "f64"], "squares": ["f32", "f64"]}
-KINDS |= {"peak": ["f32", "f64"], "transpose": ["f32", "f64"], "moves": ["f32", "f64"]}
+KINDS |= {"interleaved": ["f32", "f64"], "peak": ["f32", "f64"], "transpose": ["f32", "f64"], "moves": ["f32", "f64"]}
 ALL = [(family, isa, kind) for family, kinds in KINDS.items() for isa in isas() for kind in kinds]
 ASSERTED = [case for case in ALL if case[1] != "portable" and case[2] != "i64"]
 

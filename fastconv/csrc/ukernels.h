@@ -113,6 +113,14 @@ typedef struct {
     fc_rows_fn any[2][5], down[2][3][2][5];
 } fc_rows;
 
+/* The same for up to FC_ROWS_MAX rows and without masks where weights alternate along a row, with a period of some vectors: weight
+ * w[k][t][j % (period * lanes)], likewise the bias, and `last` elements of a row are stored. By period and vectors; NULL where
+ * there is none. */
+typedef struct {
+    int lanes;
+    fc_rows_fn run[5][7];
+} fc_interleaved;
+
 /* A microkernel for few channels and several filters where pixels lie side by side: `rows` output channels by up to
  * `vecs` vectors of pixels, each of them anywhere.
  *
@@ -233,6 +241,7 @@ const fc_peak *fc_peak_of(int isa, fc_dtype dtype);
 const fc_channels *fc_channels_of(int isa, fc_dtype dtype);
 const fc_bank *fc_bank_of(int isa, fc_dtype dtype);
 const fc_rows *fc_rows_of(int isa, fc_dtype dtype);
+const fc_interleaved *fc_interleaved_of(int isa, fc_dtype dtype); /* NULL for integers */
 const fc_winograd *fc_winograd_of(int isa, fc_dtype dtype); /* NULL for integers */
 const fc_moves *fc_moves_of(int isa, fc_dtype dtype);
 const fc_fft *fc_fft_of(int isa, fc_dtype dtype);           /* NULL for integers */

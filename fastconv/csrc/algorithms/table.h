@@ -4,6 +4,7 @@
 FC_ALGORITHM(depthwise)
 FC_ALGORITHM(panel)
 FC_ALGORITHM(planes)
+FC_ALGORITHM(interleaved)
 FC_ALGORITHM(bank)
 FC_ALGORITHM(pointwise)
 FC_ALGORITHM(strip)

@@ -45,6 +45,9 @@
 
 #define V(verb) FC_PASTE3(FC, verb, FC_T)
 
+/* p is in a register now, and not worked out again. */
+#define FC_KEEP_POINTER(p) __asm__("" : "+r"(p))
+
 /* The first n lanes by way of memory, where no instruction does it well. */
 #define FC_STORE_FIRST(T, p, v, n)                                                                                     \
     do {                                                                                                               \
