@@ -149,6 +149,35 @@ def test_every_peer_that_is_installed_agrees(here):
         assert (f"left out: {name}, " in run.stdout) == (peer["why_not"] is not None)
 
 
+def test_images_as_in_files_are_filtered_once_in_their_own_layout_by_peers_that_take_them(here, monkeypatch):
+    layers = [
+        Layer(name, 3, 9, 20, 3, 3, padding=1, groups=groups, pixels=pixels, bytes=is_bytes)
+        for name, groups, pixels, is_bytes in (
+            ("pixels", 3, True, False),
+            ("bytes", 3, True, True),
+            ("mixing", 1, True, True),
+            ("planes", 3, False, True),
+        )
+    ]
+    monkeypatch.setitem(SUITES, "tiny", layers)
+    peers = f"{OURS},{PREPARED},scipy,opencv"
+    assert main([*QUICK, "--no-first", "--peers", peers, "--layout", "both", "--json", "out.json"]) == 0
+    document = json.loads((here / "out.json").read_text())
+    expected = [("planes", "nchw"), *((name, "nhwc") for name in ("pixels", "bytes", "mixing", "planes"))]
+    assert sorted((row["name"], row["layout"]) for row in document["rows"]) == sorted(expected)
+    for row in document["rows"]:
+        assert row["wrong"] == row["failed"] == {}
+        assert {OURS, PREPARED} <= set(row["peers"])
+        assert ("scipy" in row["peers"]) == (row["name"] == "pixels")
+        has_opencv = document["peers"]["opencv"]["why_not"] is None
+        assert ("opencv" in row["peers"]) == (has_opencv and row["name"] != "mixing")
+        if row["name"] == "bytes":
+            assert row["unable"]["scipy"] == "it takes no images of bytes"
+    image, weight = (getattr(Case(layers[1], 1, "float32", "nhwc", 1), name)() for name in ("x", "weight"))
+    assert image.dtype == np.uint8
+    assert (weight == weight[0]).all()
+
+
 def test_peer_that_is_missing_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "scipy.signal", None)
     assert main([*QUICK, "--no-first"]) == 0

@@ -54,17 +54,26 @@ def opencv_limited(threads: int) -> Iterator[None]:
 
 
 def opencv(case: Case, weight: Array) -> Made:
-    """filter2D on each plane."""
+    """filter2D on each plane, or on whole pixels where all channels have one kernel."""
     cv2, layer = importlib.import_module("cv2"), case.layer
     if layer.ic != layer.groups or layer.oc != layer.ic:
         raise UnableError("filter2D has one kernel for each plane")
     if layer.stride > 1 or layer.dilation > 1 or layer.k % 2 == 0 or layer.padding != layer.k // 2:
         raise UnableError("filter2D has no stride, no dilation and one size of result")
     filter2d, border = cv2.filter2D, cv2.BORDER_CONSTANT
+    depth = {"float32": cv2.CV_32F, "float64": cv2.CV_64F}[case.dtype] if layer.bytes else -1
+
+    if layer.pixels:
+
+        def feed_pixels(x: Array) -> Any:
+            images, kernel = np.ascontiguousarray(x.transpose(0, 2, 3, 1)), weight[0, 0]
+            return lambda: [filter2d(image, depth, kernel, borderType=border) for image in images]
+
+        return Made(feed_pixels, lambda images: np.stack(images).transpose(0, 3, 1, 2))
 
     def feed(x: Array) -> Any:
         pairs = [(plane, kernel) for image in x for plane, (kernel,) in zip(image, weight, strict=True)]
-        return lambda: [filter2d(plane, -1, kernel, borderType=border) for plane, kernel in pairs]
+        return lambda: [filter2d(plane, depth, kernel, borderType=border) for plane, kernel in pairs]
 
     return Made(feed, lambda planes: np.reshape(planes, (case.batch, layer.oc, *planes[0].shape)))
 

@@ -41,6 +41,7 @@ class Peer(NamedTuple):
     layout: str = "given"  # of its operands; "given" is the one that the run asks for
     threads: str = "in the call"  # how they are limited, to be read
     limited: Callable[[int], AbstractContextManager[Any]] = in_the_call
+    bytes: bool = False  # whether it takes images of unsigned bytes
 
     def why_not(self) -> str | None:
         """Say why it can't be used here, or None."""

@@ -14,6 +14,8 @@ from .peer import Peer
 OURS = "fastconv"
 PREPARED = "fastconv-plan"
 
+_ours = partial(Peer, modules=("fastconv",), threads="num_threads", bytes=True)
+_opencv = partial(Peer, modules=("cv2",), limited=arrays.opencv_limited, bytes=True)
 _torch = partial(Peer, modules=("torch",), threads="set_num_threads", limited=runtimes.torch_limited)
 _ort = partial(Peer, modules=("onnxruntime", "onnx"), layout="nchw", threads="intra_op_num_threads")
 _openvino = partial(Peer, modules=("openvino",), layout="nchw", threads="INFERENCE_NUM_THREADS")
@@ -22,8 +24,8 @@ _scipy = partial(Peer, modules=("scipy.signal",), layout="planes", limited=array
 PEERS = {
     peer.name: peer
     for peer in [
-        Peer(OURS, ("fastconv",), arrays.fastconv, threads="num_threads"),
-        Peer(PREPARED, ("fastconv",), partial(arrays.fastconv, prepared=True), prepared=True, threads="num_threads"),
+        _ours(OURS, make=arrays.fastconv),
+        _ours(PREPARED, make=partial(arrays.fastconv, prepared=True), prepared=True),
         _torch("torch", make=partial(runtimes.torch, memory_format="contiguous_format"), layout="nchw"),
         _torch("torch-channels-last", make=partial(runtimes.torch, memory_format="channels_last"), layout="nhwc"),
         _torch("torch-prepacked", make=runtimes.torch_prepacked, prepared=True, layout="nchw"),
@@ -32,9 +34,7 @@ PEERS = {
         _openvino("openvino", make=partial(runtimes.openvino, constant=False)),
         _openvino("openvino-constant", make=partial(runtimes.openvino, constant=True), prepared=True),
         Peer("jax", ("jax",), runtimes.jax, threads="PJRT_NPROC", limited=runtimes.jax_limited),
-        Peer(
-            "opencv", ("cv2",), arrays.opencv, layout="planes", threads="setNumThreads", limited=arrays.opencv_limited
-        ),
+        _opencv("opencv", make=arrays.opencv, layout="planes or pixels", threads="setNumThreads"),
         _scipy("scipy", make=partial(arrays.scipy, function="correlate2d"), threads="always one"),
         _scipy("scipy-fft", make=partial(arrays.scipy, function="oaconvolve"), threads="set_workers"),
     ]

@@ -33,13 +33,14 @@ class Settings(NamedTuple):
 
     def cases(self) -> list[tuple[str, Case]]:
         """Return every problem with its suite's name, number of threads by number of threads."""
-        return [
-            (suite, Case(layer, self.batch, self.dtype, layout, threads))
+        every = (
+            (suite, Case(layer, self.batch, self.dtype, "nhwc" if layer.pixels else layout, threads))
             for threads in self.threads
             for layout in self.layouts
             for suite in self.suites
             for layer in SUITES[suite]
-        ]
+        )
+        return list(dict.fromkeys(every))
 
 
 def run(settings: Settings, machine: dict[str, Any], progress: Callable[[str, int, int], None]) -> dict[str, Any]:
@@ -109,6 +110,8 @@ def measure(case: Case, names: list[str], settings: Settings, document: dict[str
     expected = None
     for name in sorted(names, key=lambda name: name != OURS):  # ours first: the others are compared with it
         try:
+            if case.layer.bytes and not PEERS[name].bytes:
+                raise UnableError("it takes no images of bytes")
             made = PEERS[name].make(case, weight)
             call = made.feed(x)
             y = made.read(call())

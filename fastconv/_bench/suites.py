@@ -10,7 +10,11 @@ Array = np.ndarray[Any, Any]
 
 
 class Layer(NamedTuple):
-    """One convolution, with a square kernel and symmetric padding; `times` is how often its network has it."""
+    """One convolution, with a square kernel and symmetric padding; `times` is how often its network has it.
+
+    `pixels`: the image is as in files, channels last whatever layout a run is for, and with as many groups as channels
+    there is one kernel for all. `bytes`: its elements are too.
+    """
 
     name: str
     ic: int
@@ -23,6 +27,8 @@ class Layer(NamedTuple):
     groups: int = 1
     times: int = 1
     dilation: int = 1
+    pixels: bool = False
+    bytes: bool = False
 
 
 class Case(NamedTuple):
@@ -58,12 +64,17 @@ class Case(NamedTuple):
     def x(self) -> Array:
         """Return the images, N, C, H, W."""
         shape = (self.batch, self.layer.ic, self.layer.ih, self.layer.iw)
+        if self.layer.bytes:
+            return np.random.default_rng(1).integers(0, 256, shape, np.uint8)
         return np.random.default_rng(1).standard_normal(shape).astype(self.dtype)
 
     def weight(self) -> Array:
         """Return the kernels, O, I, H, W."""
         shape = (self.layer.oc, self.layer.ic // self.layer.groups, self.layer.k, self.layer.k)
-        return np.random.default_rng(2).standard_normal(shape).astype(self.dtype)
+        weight = np.random.default_rng(2).standard_normal(shape).astype(self.dtype)
+        if self.layer.pixels and self.layer.groups > 1:
+            weight[:] = weight[:1]
+        return weight
 
 
 def _dense(k: int, ic: int, oc: int, size: int, stride: int = 1, times: int = 1) -> Layer:
@@ -74,6 +85,10 @@ def _dense(k: int, ic: int, oc: int, size: int, stride: int = 1, times: int = 1)
 def _depthwise(k: int, c: int, size: int, stride: int = 1, times: int = 1) -> Layer:
     step = f" s{stride}" if stride > 1 else ""
     return Layer(f"dw {k}x{k}{step} {c} {size}", c, size, size, c, k, stride, k // 2, c, times)
+
+
+def _pixels(name: str, k: int, groups: int = 3, is_bytes: bool = False) -> Layer:
+    return Layer(f"{name} 1080x1920 {k}x{k}", 3, 1080, 1920, 3, k, 1, k // 2, groups, pixels=True, bytes=is_bytes)
 
 
 # The stride of a block is in its 3x3 convolution (version 1.5, as in torchvision), and in its shortcut.
@@ -152,6 +167,10 @@ IMAGES = [
     *(Layer(f"grey 1024 {k}x{k}", 1, 1024, 1024, 1, k, padding=k // 2) for k in (3, 5, 9, 15, 31)),
     *(Layer(f"colour 1080x1920 {k}x{k}", 3, 1080, 1920, 3, k, padding=k // 2, groups=3) for k in (3, 7)),
     Layer("edge bank 512 5x5 3-16", 3, 512, 512, 16, 5, padding=2),
+    *(Layer(f"grey bytes 1024 {k}x{k}", 1, 1024, 1024, 1, k, padding=k // 2, bytes=True) for k in (3, 9)),
+    *(_pixels("HWC", k) for k in (3, 5, 7, 11, 15)),
+    *(_pixels("HWC bytes", k, is_bytes=True) for k in (3, 5, 7, 11, 15)),
+    *(_pixels("HWC mixing", k, groups=1) for k in (3, 7)),
 ]
 
 LAYERS = [
