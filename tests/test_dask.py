@@ -413,12 +413,28 @@ def test_most_of_a_tile_waits_for_no_neighbour():
         begun = {key: task for key, task in tasks if key[0].startswith("conv2d-inside")}
         assert len(begun) == 9
         for key, task in begun.items():
-            assert {name for name in task.dependencies if name[0] == x.name} == {(x.name, *key[1:])}
+            assert task.dependencies == {(x.name, *key[1:])}, "kernels are little: who has the chunk has all of it"
             assert sum(part.problem.oh * part.problem.ow for part in task.args[0].parts) >= 0.9 * 100 * 100
         for key, task in tasks:
             if key[0] == y.name:
                 assert not [name for name in task.dependencies if name[0] == x.name]
                 assert [name[1:] for name in task.dependencies if name in begun] == [key[1:]]
+
+
+def test_little_kernels_travel_with_tasks():
+    """As an input they would draw tiles to the worker that has them. Larger ones are an input, and sent once."""
+    x, bias = da.from_array(RNG.standard_normal((1, 1, 60, 60)), chunks=(1, 1, 30, 30)), np.array([0.5])
+    for side, inputs in ((5, 0), (23, 1)):
+        w = RNG.standard_normal((1, 1, side, side))
+        y = conv2d(x, w, bias, padding="same", algorithm="direct")
+        tasks = [task for key, task in y.dask.items() if key[0].startswith("conv2d-inside") or key[0] == y.name]
+        made = ("conv2d-", x.name)
+        kernels = {key for task in tasks for key in task.dependencies if not key[0].startswith(made)}
+        assert len(kernels) == inputs
+        expected = direct(x.compute(), w, bias, padding="same")
+        if not inputs:
+            w[...] = 0  # what tasks have is a copy
+        same(y, expected)
 
 
 # --- who computes the tiles -------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from ..._errors import BackendError
 from ..._problem import Problem
 from .._table import backend_for, load
 from ._graph import graph
-from ._operands import aligned, chunked, chunks_of, inner_names, inner_of, layout_of
+from ._operands import aligned, chunked, chunks_of, inner_names, inner_of, layout_of, little
 from ._report import report
 
 IMPORTED_BY = os.getpid()  # in its forked children Dask's threads are gone
@@ -98,7 +98,8 @@ class DaskPlan:
         names = [array.name for array in arrays]
         token = tokenize(p, layout, inner.backend, inner.kinds, num_threads, bounds, names)
         name = f"{p.operator}-{token}"
-        dsk = HighLevelGraph.from_collections(name, graph(p, layout, inner, token, names), arrays)
+        tasks = graph(p, layout, inner, token, names, little(arrays, operands))
+        dsk = HighLevelGraph.from_collections(name, tasks, arrays)
         return da.Array(dsk, name, chunks_of(p, layout), meta=meta)
 
     def error_bound(self, x: Any, weight: Any, bias: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,26 @@ FEW = 4
 
 Halves = list[tuple[tuple[int, int, int, int], tuple[Tile, ...]]]  # tiles with their places, in one task or two
 Chunk = tuple[int, ...]  # its place along N, C, H and W
+Input = Callable[..., Any]  # a chunk's place -> what a task gets of an operand
 
 
-def graph(p: Problem, layout: Layout, inner: Inner, token: str, names: Sequence[str]) -> dict[Any, Task]:
-    """The tasks of an operator's result. `names` are those of its operands' keys, in chunks as `aligned` has them."""
-    return GRAPHS[p.operator](p, layout, inner, token, *names)
+def graph(
+    p: Problem, layout: Layout, inner: Inner, token: str, names: Sequence[str], little: Mapping[str, Any]
+) -> dict[Any, Task]:
+    """The tasks of an operator's result. `names` are those of its operands' keys, in chunks as `aligned` has them.
+
+    Operands that are `little`, by their names, are a part of tasks.
+    """
+    first, *others = names
+    return GRAPHS[p.operator](p, layout, inner, token, first, *(functools.partial(_input, little, n) for n in others))
+
+
+def _input(little: Mapping[str, Any], name: str, *place: int) -> Any:
+    return little[name] if name in little else TaskRef((name, *place))
 
 
 def _tiles(
-    p: Problem, layout: Layout, inner: Inner, token: str, read: str, weight: str, bias: str = ""
+    p: Problem, layout: Layout, inner: Inner, token: str, read: str, weight: Input, bias: Input | None = None
 ) -> dict[Any, Task]:
     """For each tile a task that begins it and one that finishes it; for each chunk one that cuts what other tiles read.
 
@@ -41,8 +53,8 @@ def _tiles(
     letter, _ = kernel_chunks(p, layout.made[1])
     for (n, o, h, w), halves in every:
         key, begun = ((f"{p.operator}-{part}{token}", *by_axes(p, (n, o, h, w))) for part in ("", "inside-"))
-        kernels = TaskRef((weight, *(o if axis == letter else 0 for axis in p.weight_axes)))
-        biases = TaskRef((bias, o)) if bias else None
+        kernels = weight(*(o if axis == letter else 0 for axis in p.weight_axes))
+        biases = bias(o) if bias else None
         blocks, starts = operands(n, halves[-1])
         if halves[-1].folds:
             tasks[key] = Task(key, compute_folded, halves[0], inner, p.dtype, starts, kernels, biases, *blocks)
@@ -58,7 +70,7 @@ def _tiles(
     return tasks
 
 
-def _grad_weight(p: Problem, layout: Layout, inner: Inner, token: str, x: str, grad: str) -> dict[Any, Task]:
+def _grad_weight(p: Problem, layout: Layout, inner: Inner, token: str, x: str, grad: Input) -> dict[Any, Task]:
     """For each tile of the gradient a task that gives its part of each kernel's, and those that add them up."""
     every: Halves = [(place, (tile,)) for place, tile in tiles(p, layout) if 0 not in tile.shape]
     tasks, operands = _cuts(p, layout, inner, token, x, every)
@@ -67,7 +79,7 @@ def _grad_weight(p: Problem, layout: Layout, inner: Inner, token: str, x: str, g
         place = by_axes(p, (n, o, h, w))
         key = (f"{p.operator}-part-{token}", *place)
         blocks, starts = operands(n, tile)
-        tasks[key] = Task(key, add_parts, tile, inner, starts, TaskRef((grad, *place)), *blocks)
+        tasks[key] = Task(key, add_parts, tile, inner, starts, grad(*place), *blocks)
         given.setdefault(o, []).append(key)
     for o, keys in given.items():
         key = (f"{p.operator}-{token}", *(o if axis == "O" else 0 for axis in p.weight_axes))

@@ -20,6 +20,7 @@ from ._compute import Inner
 from ._tiles import Layout, by_axes
 
 LARGE = 4  # times the size that Dask prefers for a chunk: a tile of more bytes is cut along its channels
+LITTLE = 4096  # bytes of kernels that travel with each task: up to 31 x 31 in float32
 
 Arrays = list[da.Array]  # the operands that there are
 
@@ -84,6 +85,21 @@ def aligned(p: Problem, layout: Layout, arrays: Arrays) -> Arrays:
     letter, sizes = kernel_chunks(p, layout.made[1])
     weight = second.rechunk({i: sizes if axis == letter else -1 for i, axis in enumerate(p.weight_axes)})
     return [x, weight, *(array.rechunk((layout.made[1],)) for array in bias)]
+
+
+def little(arrays: Arrays, operands: tuple[Any, ...]) -> dict[str, Any]:
+    """Kernels and biases that are NumPy's and so small that each task has them itself, by their arrays' names.
+
+    Dask may run a task with whichever worker has one of its inputs: with kernels that one worker has, this one would
+    get tiles whose chunks lie elsewhere.
+    """
+    given = [operand for operand in operands if operand is not None]
+    pairs = list(zip(arrays, given, strict=True))[1:]
+    return {
+        array.name: operand.copy()
+        for array, operand in pairs
+        if isinstance(operand, np.ndarray) and operand.nbytes <= LITTLE and array.npartitions == 1
+    }
 
 
 def chunks_of(p: Problem, layout: Layout) -> tuple[Chunks, ...]:
