@@ -1,14 +1,24 @@
 """Dask arrays beside the same work undistributed: one worker and two, threads and processes, equal threads.
 
-    python benchmarks/lazy.py [--processes] [--size 16384] [--chunk 4096] [--rounds 5] [--case NAME ...]
+    python benchmarks/lazy.py [--processes] [--size 12000] [--chunk 6000] [--rounds 7] [--case NAME ...]
 
-All in one run, interleaved, medians. The image is in memory, in chunks, and so is the result: `persist`,
-not `compute`, which would put a copy of it together.
+The image is in memory, in chunks, and so is the result: `persist`, not `compute`, which would put a copy of it
+together. All in one run; a round has each once, in another order each time, after one that warms up. What is printed
+are medians, of times and of the ratios of a round. The fixed time is that of tasks that do nothing, one a chunk.
+
+Processes keep freed memory (glibc's), so that results lie in pages that the process has: to get new ones takes 0.1 to
+1.3 s a GiB, by what the system and the machine below it happen to have, which is more than what is to be measured.
+--fresh leaves it to the system, as a program does that sets nothing.
+
+On a cluster half of the image is with each worker, and tasks stay where they are put. With --stealing Dask's scheduler
+moves them, as it does by default: with few and large ones it takes what a worker has half done to the other.
 """
 
 import argparse
 import os
+import random
 import statistics
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,10 +30,19 @@ import fastconv
 
 CASES = {  # input channels, output channels, side of the kernel; the image has fewer pixels where it has more channels
     "3x3": (1, 1, 3),
+    "5x5": (1, 1, 5),
     "7x7": (1, 1, 7),
     "15x15": (1, 1, 15),
     "3x3 3->16": (3, 16, 3),
     "3x3 32->32": (32, 32, 3),
+}
+
+
+KEEP = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**33),
+    "MALLOC_TRIM_THRESHOLD_": str(2**35),
+    "MALLOC_TOP_PAD_": str(2**28),
 }
 
 
@@ -41,31 +60,33 @@ def noise(block, block_info=None):
     return np.random.default_rng(block_info[None]["chunk-location"]).random(block.shape, dtype=np.float32)
 
 
-def on_threads(lazy, image):
+def on_threads(image, options):
     """One thread and two of this process."""
     pools = {count: ThreadPoolExecutor(count) for count in (1, 2)}
     lazy_image = image.persist()
-    yield lambda count: lazy(lazy_image).persist(pool=pools[count], scheduler="threads")
+    yield lambda count, of: of(lazy_image).persist(pool=pools[count], scheduler="threads")
 
 
-def on_processes(lazy, image):
+def on_processes(image, options):
     """One process and two, each of one thread."""
     from distributed import Client, wait
 
-    # Workers return freed memory to the system by default, this process does not: here what it is told, they are.
+    # Dask tells workers to return freed memory to the system. Here they are told what this process is.
     malloc = {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")}
     settings = {"threads_per_worker": 1, "dashboard_address": ":0", "set_as_default": False}
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": malloc}):
+    stealing = {"distributed.scheduler.work-stealing": options.stealing}
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": malloc, **stealing}):
         clients = {count: Client(n_workers=count, **settings) for count in (1, 2)}
     images = {}
     for count, client in clients.items():
-        with client.as_current():
-            images[count] = client.persist(image)
+        workers, rows = sorted(client.scheduler_info()["workers"]), image.numblocks[2]
+        with client.as_current(), dask.annotate(workers=lambda key: [workers[key[3] * count // rows]]):  # noqa: B023
+            images[count] = client.persist(image, optimize_graph=False)
             wait(images[count])
 
-    def run(count):
+    def run(count, of):
         with clients[count].as_current():
-            result = clients[count].persist(lazy(images[count]))
+            result = clients[count].persist(of(images[count]))
             wait(result)
         return result
 
@@ -77,16 +98,24 @@ def on_processes(lazy, image):
         cluster.close()
 
 
+def corner(block):
+    """Next to nothing."""
+    return block[..., :1, :1]
+
+
 def main():
     """Print a line for each case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", action="store_true", help="a local cluster instead of threads")
-    parser.add_argument("--size", type=int, default=16384)
-    parser.add_argument("--chunk", type=int, default=4096)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=12000)
+    parser.add_argument("--chunk", type=int, default=6000)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--case", choices=CASES, nargs="+", default=list(CASES))
+    parser.add_argument("--stealing", action="store_true", help="let the scheduler move tasks between processes")
+    parser.add_argument("--fresh", action="store_true", help="memory for results from the system each time")
     options = parser.parse_args()
-    print("case, image; plain and dask in ms with 1 and with 2 workers; dask: plain; dask with 2: with 1")
+    if not options.fresh and not KEEP.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP)
     for name in options.case:
         ic, oc, k = CASES[name]
         scale = 1 if ic == 1 else 2 if oc == 16 else 4
@@ -95,21 +124,40 @@ def main():
         zeros = da.zeros((1, ic, side, side), chunks=(1, ic, chunk, chunk), dtype=np.float32)
         image = zeros.map_blocks(noise, dtype=np.float32)
         plain = image.compute()
-        arguments = {"padding": "same", "algorithm": "direct"}
-        lazy = lambda x, weight=weight, arguments=arguments: fastconv.conv2d(x, weight, **arguments)  # noqa: E731
-        for run in (on_processes if options.processes else on_threads)(lazy, image):
-            times = []
+
+        def convolved(x, weight=weight, **options):
+            return fastconv.conv2d(x, weight, padding="same", algorithm="direct", **options)
+
+        def nothing(x):
+            return x.map_blocks(corner, chunks=(1, x.shape[1], 1, 1), dtype=np.float32, meta=x._meta)
+
+        for run in (on_processes if options.processes else on_threads)(image, options):
+            runs = {("fixed", 2): lambda: run(2, nothing)}  # noqa: B023
+            for count in (1, 2):
+                runs["conv2d", count] = lambda count=count: convolved(plain, num_threads=count)  # noqa: B023
+                runs["dask", count] = lambda count=count: run(count, convolved)  # noqa: B023
+            rounds = []
             for _ in range(options.rounds + 1):
-                row = []
-                for count in (1, 2):
-                    row.append(seconds(lambda: fastconv.conv2d(plain, weight, **arguments, num_threads=count)))  # noqa: B023
-                    row.append(seconds(lambda: run(count)))  # noqa: B023
-                times.append(row)
-            plain1, dask1, plain2, dask2 = (1e3 * statistics.median(column) for column in zip(*times[1:], strict=True))
-            print(
-                f"{name}, {side}²: {plain1:.0f} {dask1:.0f}, {plain2:.0f} {dask2:.0f}; "
-                f"{dask1 / plain1:.2f} {dask2 / plain2:.2f}; {dask1 / dask2:.2f} (plain {plain1 / plain2:.2f})"
-            )
+                order = random.sample(list(runs), len(runs))
+                rounds.append({one: 1e3 * seconds(runs[one]) for one in order})
+            report(f"{name} on {side}², chunks of {chunk}²", rounds[1:])
+
+
+def report(title, rounds):
+    """Print medians, of times and of ratios."""
+
+    def median(of):
+        return statistics.median(of(row) for row in rounds)
+
+    print(title)
+    for count in (1, 2):
+        times = " ".join(f"{name} {median(lambda row: row[name, count]):.0f}" for name in ("conv2d", "dask"))  # noqa: B023
+        ratio = median(lambda row: row["dask", count] / row["conv2d", count])  # noqa: B023
+        print(
+            f"  {count} thread{'s' * (count > 1)} or worker{'s' * (count > 1)}: {times} ms, overhead {ratio - 1:+.0%}"
+        )
+    faster = " ".join(f"{name} {median(lambda row: row[name, 1] / row[name, 2]):.2f}" for name in ("conv2d", "dask"))  # noqa: B023
+    print(f"  two are faster than one: {faster}; fixed {median(lambda row: row['fixed', 2]):.0f} ms")
 
 
 if __name__ == "__main__":
