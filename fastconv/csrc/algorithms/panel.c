@@ -237,11 +237,9 @@ static void tabulate(const fc_problem *p, const source *from, int64_t channels, 
     for (int64_t c0 = 0; c0 < channels; c0 += FC_CHANNEL_BLOCK)
         for (int64_t ky = 0; ky < p->kh; ky++)
             for (int64_t kx = 0; kx < p->kw; kx++) {
-                const int64_t first = c0 * from->channel + ky * from->tap_h + kx * from->tap_w;
-                const int64_t count = least(FC_CHANNEL_BLOCK, channels - c0);
-                for (int64_t c = 0; c < count; c++)
-                    offsets[c] = first + c * from->channel;
-                offsets += count;
+                const int64_t *const end = offsets + least(FC_CHANNEL_BLOCK, channels - c0), channel = from->channel;
+                for (int64_t at = c0 * channel + ky * from->tap_h + kx * from->tap_w; offsets < end; at += channel)
+                    *offsets++ = at;
             }
 }
 
@@ -358,9 +356,11 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 int64_t *table = (int64_t *)(strip + at.tables) + 3 * i * at.steps;
                 of[i] = (tables){table, table + at.steps, {0}};
                 tabulate(p, &from, count, table);
-                for (int64_t s = 0; s < count * taps; s++)
-                    table[at.steps + s] = row_at(s, step);
-                if (count)
+                for (int64_t s = 0, row = 0; s < count * taps; s++, row += step + (s % FC_CHANNEL_BLOCK ? 0 : GAP))
+                    table[at.steps + s] = row;
+                if (packed) /* a line of each row, then the next: no table of their own, whose writing takes as long again */
+                    of[i].ahead = (fc_lines){table + at.steps, 64, ceil_div(step, 64)};
+                else if (count)
                     of[i].ahead = fc_lines_of(p, operands, count, step, table + 2 * at.steps);
             }
             tabulated = vecs;
