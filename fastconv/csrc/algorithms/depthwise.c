@@ -109,6 +109,8 @@ static void prepare(fc_plan *plan)
     plan->n_tasks = p->n * c.vectors * c.row_blocks;
     plan->task_macs = (double)(c.rows * p->ow * plan->tile->lanes) * (double)(p->kh * p->kw);
     plan->scratch_bytes = parts_of(p, plan->tile, c.rows).end;
+    plan->n_packs = c.vectors;
+    plan->packed_bytes = c.vectors * chain_length(p) * plan->tile->lanes * element_size(p);
 }
 
 /* One pixel: the input channels of output channels `oc` to `oc + channels`; what is beyond is 0. */
@@ -124,17 +126,6 @@ static inline __attribute__((always_inline)) void copy_pixel(const fc_problem *p
             memcpy(to + c * size, from + (oc + c) / ocg * step, (size_t)size);
     if (channels < lanes)
         memset(to + channels * size, 0, (size_t)((lanes - channels) * size));
-}
-
-/* `count` whole vectors, `step` bytes apart. */
-static inline void copy_pixels(char *to, const char *from, int64_t step, int64_t count, int64_t pixel)
-{
-    if (pixel == 64)
-        for (int64_t j = 0; j < count; j++)
-            memcpy(to + j * 64, from + j * step, 64);
-    else
-        for (int64_t j = 0; j < count; j++)
-            copy_run(to + j * pixel, from + j * step, pixel);
 }
 
 /* Whether whole rows of the image, one after the other, can be transposed into the strip. */
@@ -154,6 +145,10 @@ static void copy_strip(const fc_plan *plan, const fc_operands *operands, const p
     const int64_t first = top < 0 ? least(-top, at->rows) : 0, last = most(least(p->ih - top, at->rows), first);
     const int64_t left = p->pl, right = p->pl + p->iw;
     const int whole = transposes(p, operands) && channels == lanes && first < last;
+    const fc_copy_fn copy = plan->tile->copy[1];
+    char *const fill = strip + at->fill;
+    for (int64_t c = 0; c < lanes; c++)
+        copy_one(fill + c * size, (const char *)&operands->fill, size);
     if (whole) {
         int64_t *const pixels = (int64_t *)(strip + at->tables) + p->kh * p->kw, *to = pixels;
         for (int64_t r = first; r < last; r++)
@@ -161,8 +156,13 @@ static void copy_strip(const fc_plan *plan, const fc_operands *operands, const p
                 *to++ = (r * at->columns + j) * pixel;
         plan->transpose(strip, pixels, 0, image + (top + first) * x[2] + oc * x[1], x[1], lanes, to - pixels);
     }
-    for (int64_t c = 0; c < lanes; c++)
-        copy_one(strip + at->fill + c * size, (const char *)&operands->fill, size);
+    if (whole && p->padding_mode == FC_CONSTANT) { /* what lies between two rows, the right end of one and the next one's left */
+        char *from = strip;
+        for (int64_t r = first; r < last; r++, from = strip + ((r - 1) * at->columns + right) * pixel)
+            copy(from, pixel, fill, 0, (strip + (r * at->columns + left) * pixel - from) / pixel);
+        copy(from, pixel, fill, 0, (strip + at->rows * at->columns * pixel - from) / pixel);
+        return;
+    }
     for (int64_t r = 0; r < at->rows; r++) {
         const int64_t row = fc_extend(p->padding_mode, top + r, p->ih);
         const char *from = image + row * x[2] + oc * x[1];
@@ -173,15 +173,15 @@ static void copy_strip(const fc_plan *plan, const fc_operands *operands, const p
             begin = end = at->width;
         else if (!(whole && r >= first && r < last)) {
             if (x[1] == size && p->oc == p->groups && channels == lanes)
-                copy_pixels(to + begin * pixel, from, x[3], end - begin, pixel);
+                copy(to + begin * pixel, pixel, from, x[3], end - begin);
             else {
                 end = begin;
                 singly = 1;
             }
         }
         if (p->padding_mode == FC_CONSTANT && !singly) { /* small maps have more of a border than pixels */
-            copy_pixels(to, strip + at->fill, 0, begin, pixel);
-            copy_pixels(to + end * pixel, strip + at->fill, 0, at->width - end, pixel);
+            copy(to, pixel, fill, 0, begin);
+            copy(to + end * pixel, pixel, fill, 0, at->width - end);
             continue;
         }
         for (int64_t j = 0; j < at->width; j++) {
@@ -191,7 +191,7 @@ static void copy_strip(const fc_plan *plan, const fc_operands *operands, const p
                 break;
             const int64_t column = row < 0 ? -1 : fc_extend(p->padding_mode, j - p->pl, p->iw);
             if (column < 0)
-                copy_run(to + j * pixel, strip + at->fill, pixel);
+                copy(to + j * pixel, pixel, fill, 0, 1);
             else if (size == 4)
                 copy_pixel(p, operands, to + j * pixel, image + row * x[2] + column * x[3], oc, channels, lanes, 4);
             else
@@ -210,6 +210,30 @@ static void store(const fc_plan *plan, const fc_operands *operands, char *to, co
         store_pixels(plan, &operands->y, to, sums + r * p->ow * pixel, pixel, whole * p->ow, channels);
 }
 
+/* The weights of a vector of output channels, tap by tap; 0 for those that there are not. */
+static void pack_vector(const fc_plan *plan, const fc_operands *operands, int64_t vector, char *to)
+{
+    const fc_problem *p = &plan->problem;
+    const int64_t *w = operands->weight.stride, size = element_size(p), lanes = plan->tile->lanes, taps = p->kh * p->kw;
+    const int64_t channels = least(lanes, p->oc - vector * lanes);
+    const char *from = operands->weight.data + vector * lanes * w[0];
+    if (channels < lanes)
+        memset(to, 0, (size_t)(taps * lanes * size));
+    if ((p->kw == 1 || w[3] == size) && (p->kh == 1 || w[2] == p->kw * size)) { /* a channel's taps follow one another */
+        plan->transpose(to, NULL, lanes * size, from, w[0], channels, taps);
+        return;
+    }
+    for (int64_t ky = 0; ky < p->kh; ky++)
+        for (int64_t kx = 0; kx < p->kw; kx++, to += lanes * size)
+            fc_pick(to, from + ky * w[2] + kx * w[3], w[0], channels, size);
+}
+
+static void pack(const fc_plan *plan, const fc_operands *operands, int64_t part)
+{
+    const int64_t bytes = chain_length(&plan->problem) * plan->tile->lanes * element_size(&plan->problem);
+    pack_vector(plan, operands, part, operands->packed + part * bytes);
+}
+
 static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
 {
     const fc_problem *p = &plan->problem;
@@ -219,26 +243,20 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const int64_t row_block = task % c.row_blocks, vector = task / c.row_blocks % c.vectors, n = task / c.row_blocks / c.vectors;
     const int64_t row0 = part(row_block, c.row_blocks, p->oh), rows = part(row_block + 1, c.row_blocks, p->oh) - row0;
     const int64_t oc = vector * lanes, channels = least(lanes, p->oc - oc);
-    const int64_t *x = operands->x.stride, *w = operands->weight.stride, *y = operands->y.stride;
+    const int64_t *x = operands->x.stride, *y = operands->y.stride;
     const parts room = parts_of(p, plan->tile, c.rows);
     parts at = parts_of(p, plan->tile, rows);
 
-    char *weights = (char *)scratch + room.weights, *bias = (char *)scratch + room.bias, *sums = (char *)scratch + room.sums;
+    const int64_t packed = taps * lanes * size;
+    char *weights = operands->packed ? operands->packed + vector * packed : (char *)scratch + room.weights;
+    char *bias = (char *)scratch + room.bias, *sums = (char *)scratch + room.sums;
     int64_t *offsets = (int64_t *)((char *)scratch + room.tables);
     at.tables = room.tables;
     at.fill = room.fill;
-    memset(weights, 0, (size_t)((taps + 1) * lanes * size));
-    const char *first = operands->weight.data + oc * w[0];
-    const int dense = (p->kw == 1 || w[3] == size) && (p->kh == 1 || w[2] == p->kw * size); /* a channel's taps */
-    if (dense)
-        plan->transpose(weights, NULL, lanes * size, first, w[0], channels, taps);
-    for (int64_t k = 0; k < channels; k++) {
-        for (int64_t ky = 0, s = 0; ky < p->kh && !dense; ky++)
-            for (int64_t kx = 0; kx < p->kw; kx++, s++)
-                copy_one(weights + (s * lanes + k) * size, first + k * w[0] + ky * w[2] + kx * w[3], size);
-        if (operands->bias)
-            copy_one(bias + k * size, operands->bias + (oc + k) * operands->bias_stride, size);
-    }
+    if (!operands->packed)
+        pack_vector(plan, operands, vector, weights);
+    for (int64_t k = 0; k < lanes && operands->bias; k++) /* beyond the last channel its own again */
+        copy_one(bias + k * size, operands->bias + (oc + least(k, channels - 1)) * operands->bias_stride, size);
 
     const char *image = operands->x.data + n * x[0], *pixels = scratch;
     int64_t x_step = lanes * size, x_row = at.columns * x_step;
@@ -248,13 +266,14 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
         x_row = x[2];
     } else
         copy_strip(plan, operands, &at, image, row0, oc, channels, scratch);
-    for (int64_t s = 0; s < taps; s++)
-        offsets[s] = s / p->kw * p->dh * x_row + s % p->kw * p->dw * x_step;
+    const fc_slide_fn slide = p->dw == 1 && p->sw <= 2 && p->kw <= 7 && p->ow >= FC_PIXELS ? kernel->slide[p->kw][p->sw] : NULL;
+    for (int64_t ky = 0, s = 0; ky < p->kh && !slide; ky++)
+        for (int64_t kx = 0; kx < p->kw; kx++, s++)
+            offsets[s] = ky * p->dh * x_row + kx * p->dw * x_step;
 
     const int direct = y[1] == size && channels == lanes;
     char *to = operands->y.data + n * y[0] + oc * y[1] + row0 * y[2];
     const int64_t y_step = direct ? y[3] : lanes * size, y_row = direct ? y[2] : p->ow * y_step;
-    const fc_slide_fn slide = p->dw == 1 && p->sw <= 2 && p->kw <= 7 && p->ow >= FC_PIXELS ? kernel->slide[p->kw][p->sw] : NULL;
     const void *b = operands->bias ? bias : NULL;
     for (int64_t i = 0; i < rows; i++) {
         const char *from = pixels + i * p->sh * x_row;
@@ -280,4 +299,5 @@ const fc_algorithm fc_algorithm_depthwise = {
     .cost = cost,
     .prepare = prepare,
     .run_task = run_task,
+    .pack = pack,
 };
