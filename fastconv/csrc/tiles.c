@@ -25,7 +25,8 @@ enum {
     NEAR_VECTOR = 3,      /* to call one in, */
     FAR_VECTOR = 10,      /* from far memory, */
     SHARED_LINE = 15,     /* to write a line that another processor may have read, */
-    TASK = 2000,          /* and for a task */
+    TASK = 2000,          /* for a task, */
+    GROUP = 3000,         /* and for one of a group among several: few tiles, and calls that wait for one another */
 };
 
 /* Of an axis, by taps and stride: the scheme of large tiles and that of small ones; F11 for a single tap, and where there is none. */
@@ -98,7 +99,7 @@ static double cycles(const fc_problem *p, const fc_tile *tile, const fc_cut *c, 
     const double tiles = (double)p->n * (double)p->groups * (double)c->tile_rows * (double)c->tile_columns;
     const double strip = (double)((c->rows - 1) * c->rows_on + fc_winograd_points(c->down)) *
                          (double)((c->columns - 1) * c->columns_on + fc_winograd_points(c->across));
-    const double in = tasks * ((double)c->blocks * strip * COPY_PIXEL + TASK) +
+    const double in = tasks * ((double)c->blocks * strip * COPY_PIXEL + TASK + (p->groups > 1 ? GROUP : 0)) +
                       tiles * (double)c->oc_blocks * (double)(c->blocks * c->points) * POINT;
     const double out = tiles * (double)c->vecs * (double)(c->points * POINT / 2 + c->tall * c->wide * STORE_PIXEL);
     const int64_t work = c->rows * c->columns;
