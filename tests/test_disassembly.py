@@ -112,8 +112,10 @@ def kernels(family, isa, kind):
         made |= {
             f"{stem}_around_{radix}": (2 * count + 4 * (radix - 1) + 2 * radix, True) for radix, count in inside.items()
         }
+        for outer in ("begin", "finish"):  # squares or a scale of each number besides
+            made |= {f"{stem}_{outer}_{r}": (count + 2 * (r - 1) + 2 * r, True) for r, count in inside.items() if r < 8}
         shapes = [(tiles, kernels) for tiles in (1, 2) for kernels in range(1, 5 if many else 3)]
-        return made | {f"{stem}_{t}_{k}": (4 * t * k, True) for t, k in shapes} | {f"{stem}_finish": (1, False)}
+        return made | {f"{stem}_{t}_{k}": (4 * t * k, True) for t, k in shapes}
     if family == "peak":
         return {f"{stem}_run": (rows * vecs, True)}
     return {stem: (0, True)}

@@ -157,13 +157,10 @@ void fc_copy_window(const fc_plan *plan, const fc_operands *operands, const fc_w
 void fc_copy_lanes(const fc_plan *plan, const fc_operands *operands, const char *image, int64_t row0, int64_t column0,
                    int64_t rows, int64_t columns, int64_t channels, char *to, int64_t *at);
 
-/* Copy `rows` by `columns` pixels of one channel of the padded image, from row `row` and column `column` on, to rows that are
- * `pitch` bytes apart, and zeros behind them until there are `height` by `width`. `image` is the channel's first pixel. */
-typedef struct {
-    int64_t row, column, rows, columns, height, width, pitch;
-} fc_patch;
-
-void fc_copy_patch(const fc_problem *p, const fc_operands *operands, const char *image, const fc_patch *patch, char *to);
+/* `columns` pixels of one channel of the padded image, from row `row` and column `column` on, side by side, and zeros behind them
+ * until there are `width`: where they are, or in `to`. `image` is the channel's first pixel. */
+const char *fc_pixels(const fc_problem *p, const fc_operands *operands, const char *image, int64_t row, int64_t column, int64_t columns,
+                      int64_t width, char *to);
 
 /* The other way: outputs with a vector of channels side by side, rows of `pitch`, to `rows` by `columns` of the result from
  * `to` on, `channels` of each. */

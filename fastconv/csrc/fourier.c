@@ -14,6 +14,10 @@ fc_axis fc_axis_of(int64_t points, int eight, int turned)
         a.radix[a.passes++] = 3;
     for (; points > 1; points /= 2)
         twos++;
+    if (turned && eight && !a.passes && twos % 3 == 0) { /* the outer pass has two rows of the image for each of its radix, which may lie pages apart */
+        a.radix[a.passes++] = 2;
+        twos--;
+    }
     for (; twos > 0; twos -= a.radix[a.passes - 1] == 8 ? 3 : a.radix[a.passes - 1] == 4 ? 2 : 1)
         a.radix[a.passes++] = eight ? (twos % 3 == 0 ? 8 : 4) : twos % 2 ? 2 : 4;
     return a;
@@ -81,11 +85,11 @@ static void run_passes(const fc_plan *plan, const fc_axis *axis, const fc_lines_
     for (int i = begin; i < end; i++) {
         const int pass = back ? axis->passes - 1 - i : i, plain = !pass && !axis->turned;
         fc_fft_run *run = runs + pass;
-        run->from = i ? lines->slab + (exchanged ? half : 0) : lines->from;
-        run->from_im = i ? (exchanged ? -half : half) : lines->from_im;
-        run->from_row = i ? row : lines->from_row;
-        run->from_vector = i ? 2 * half : lines->from_vector;
-        const int done = i == axis->passes - 1;
+        const int first = i == begin, done = i == end - 1;
+        run->from = first ? lines->from : lines->slab + (exchanged ? half : 0);
+        run->from_im = first ? lines->from_im : exchanged ? -half : half;
+        run->from_row = first ? lines->from_row : row;
+        run->from_vector = first ? lines->from_vector : 2 * half;
         run->to = done ? lines->to : lines->slab + (exchanged ? half : 0);
         run->to_im = done ? lines->to_im : exchanged ? -half : half;
         run->to_row = done ? lines->to_row : row;
@@ -99,6 +103,11 @@ void fc_transform(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *
     run_passes(plan, axis, lines, back, 0, axis->passes);
 }
 
+void fc_transform_inner(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *lines, int back)
+{
+    run_passes(plan, axis, lines, back, !back, axis->passes - !!back);
+}
+
 void fc_convolve(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *lines, const char *w, int64_t w_row, int64_t w_vector)
 {
     const int last = axis->passes - 1, radix = axis->radix[last];
@@ -108,7 +117,9 @@ void fc_convolve(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *l
                             .blocks = axis->points / radix, .vectors = lines->vectors,
                             .twiddles = lines->twiddles + twiddles_before(axis, last) * 2 * element_size(&plan->problem),
                             .w = w, .w_row = w_row, .w_vector = w_vector};
-    run_passes(plan, axis, lines, 0, 0, last);
+    const fc_lines_run there = {lines->from, lines->from_im, lines->from_row, lines->from_vector, lines->slab, half, row, 2 * half,
+                                lines->vectors, lines->slab, lines->twiddles};
+    run_passes(plan, axis, &there, 0, 0, last);
     fc_fft_of(plan->isa, plan->problem.dtype)->pass[radix][FC_AROUND](&run);
     const fc_lines_run back = {lines->slab + half, -half, row, 2 * half, lines->to, lines->to_im, lines->to_row, lines->to_vector,
                                lines->vectors, lines->slab, lines->twiddles};

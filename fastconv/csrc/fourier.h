@@ -39,6 +39,9 @@ typedef struct {
  * imaginary and real parts exchanged on both sides it is exp(+2 pi i / points). */
 void fc_transform(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *lines, int back);
 
+/* The same without the outer pass, the first of all or, `back`, the last. */
+void fc_transform_inner(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *lines, int back);
+
 /* Transform, multiply by the spectrum of a kernel, and back, with imaginary and real parts exchanged, so that `to_im` is as
  * they are then. Steps of `w` are of spectra in memory. */
 void fc_convolve(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *lines, const char *w, int64_t w_row, int64_t w_vector);

@@ -16,7 +16,7 @@ typedef struct {
 
 /* Down, from the few columns that there are to rows that are a kernel's width. */
 static void transform_down(const fc_plan *plan, const fc_spectrum *s, const fc_array *weight, const char *from, workplace *work,
-                           char *rows, int64_t row, int64_t step)
+                           char *rows, int64_t row, int64_t block)
 {
     const fc_problem *p = &plan->problem;
     const int64_t lanes = plan->tile->lanes, size = element_size(p), half = lanes * size, *w = weight->stride;
@@ -31,7 +31,7 @@ static void transform_down(const fc_plan *plan, const fc_spectrum *s, const fc_a
         fc_transform(plan, &s->down, &lines, 0);
         for (int64_t b = 0; b < s->down.points / lanes; b++)
             for (int64_t plane = 0; plane < 2; plane++)
-                plan->transpose(rows + column * row + b * step + plane * half, NULL, row, slab + b * lanes * 2 * half + plane * half,
+                plan->transpose(rows + column * row + b * block + plane * half, NULL, row, slab + b * lanes * 2 * half + plane * half,
                                 2 * half, lanes, columns);
     }
 }
@@ -46,17 +46,16 @@ static void transform_kernel(const fc_plan *plan, const fc_spectrum *s, const fc
     const int64_t number = 2 * plan->tile->lanes * element_size(p), half = number / 2, blocks = s->down.points / plan->tile->lanes;
     const int near = p->kw * blocks * number <= KERNEL_BYTES;
     char *rows = near ? work->rows : to, *const slab = work->slab;
-    const int64_t rows_step = near ? number : step;
+    const int64_t row = near ? number : step, rows_block = (near ? p->kw : s->across.points) * row;
     for (int64_t v = 0; step > number && v < s->vectors; v++)
         for (int64_t line = 0; line < number; line += 64)
             __builtin_prefetch(to + v * step + line, 1);
-    transform_down(plan, s, weight, weight->data + oc * weight->stride[0] + channel * weight->stride[1], work, rows, blocks * rows_step,
-                   rows_step);
-    for (int64_t b = 0; b < blocks; b++, to += step, rows += rows_step) {
+    transform_down(plan, s, weight, weight->data + oc * weight->stride[0] + channel * weight->stride[1], work, rows, row, rows_block);
+    for (int64_t b = 0; b < blocks; b++, to += s->across.points * step, rows += rows_block) {
         for (int64_t r = 0; r < p->kw; r++)
-            memcpy(slab + r * number, rows + r * blocks * rows_step, (size_t)number);
+            memcpy(slab + r * number, rows + r * row, (size_t)number);
         memset(slab + p->kw * number, 0, (size_t)((s->across.points - p->kw) * number));
-        const fc_lines_run lines = {slab + half, -half, number, 0, to + half, -half, blocks * step, 0, 1, slab, work->across};
+        const fc_lines_run lines = {slab + half, -half, number, 0, to + half, -half, step, 0, 1, slab, work->across};
         fc_transform(plan, &s->across, &lines, 0);
     }
 }

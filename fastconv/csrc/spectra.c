@@ -10,18 +10,15 @@ enum {
     SHARE = 4,               /* so many tiles share them */
     HELD_BYTES = 4 << 20,    /* of kernels' spectra that a call holds at a time, and works off in rounds; a plan holds all */
     LEAST_TASKS = 4,         /* of an image, in a round */
-    PASS = 7,                /* estimated cycles of a pass for a vector of complex numbers, */
-    TURN = 14,               /* to turn it over and bring it into the slab, */
+    PASS = 8,                /* estimated cycles of a pass for a vector of complex numbers, */
+    TURN = 10,               /* to turn it over and bring it into the slab, */
     PRODUCT = 4,             /* to multiply it, */
     ENDS = 12,               /* and to load its factors and store it; */
-    PIXEL = 28,              /* to bring or take away a line of 64 bytes, */
+    PIXEL = 14,              /* to bring or take away a line of 64 bytes, */
     STREAM = 4,              /* to call in a line of kernels' spectra, */
     PACK = 30,               /* and to gather and scatter a vector of theirs; */
-    BEGIN = 1000,            /* of a tile or a kernel, whatever its size; */
-    FAR_BYTES = 320 << 10,   /* of a spectrum; one larger does not stay in the second-level cache with what is made of it, */
+    BEGIN = 1000,            /* of a tile or a kernel, whatever its size */
 };
-
-static const double FAR = 0.12; /* which makes it dearer by so much for each time it is as large */
 
 fc_spectrum fc_spectrum_of(const fc_problem *p, const fc_tile *tile, int eight, int64_t down, int64_t across)
 {
@@ -56,8 +53,7 @@ static double cycles(const fc_problem *p, const fc_spectrum *s)
     const double bytes = 2 * (double)(s->down.points * s->across.points) * size, kernels = bytes * igc * ocg;
     const double blocks = (double)(s->oc_rounds * s->oc_blocks);
     const double line = PASS * (s->down.passes + s->across.passes) + TURN;
-    const double far = bytes > FAR_BYTES ? 1 + (bytes - FAR_BYTES) / FAR_BYTES * FAR : 1;
-    const double lines = tiles * (vectors * line * far + BEGIN) * (igc * blocks + ocg);
+    const double lines = tiles * (vectors * line + BEGIN) * (igc * blocks + ocg);
     const double products = tiles * vectors * (PRODUCT * igc * ocg + ENDS);
     const double in = (double)(s->down.points * s->across.points) * igc * blocks, out = (double)(s->tall * s->wide) / 2 * ocg;
     const double pixels = tiles * PIXEL * size / 64 * (in + out);

@@ -195,8 +195,23 @@ typedef struct {
     const void *twiddles, *w;
     int64_t w_row, w_vector;
 } fc_fft_run;
-
 typedef void (*fc_fft_fn)(const fc_fft_run *run);
+
+/* The outer pass down, with one butterfly for each of `vectors` vectors of columns: from rows of pixels, `radix` of them real parts
+ * and as many more imaginary ones, to numbers `step` apart, imaginary parts behind real ones. Turned beforehand. Adds squares as an
+ * fc_squares_fn, and calls in what lies `ahead` of each row. Or back, to rows: exchanged, turned afterwards, times *scale, + *bias. */
+enum { FC_FFT_ROWS = 8 };
+
+typedef struct {
+    union {
+        const char *from[FC_FFT_ROWS];
+        char *to[FC_FFT_ROWS];
+    };
+    char *numbers;
+    int64_t step, vector, vectors, ahead;
+    const void *twiddles, *scale, *bias; /* no bias where NULL */
+    void *squares;
+} fc_fft_outer_run;
 
 /* Products of spectra, `vectors` of each: y[tile][kernel] = sum over s < steps of x[tile][s] * w[kernel][s], + y where `resume`.
  * A vector of imaginary parts lies behind one of real parts, and the next of the sum behind those. Steps in bytes. Leaf. */
@@ -217,8 +232,7 @@ typedef struct {
     int kernels;            /* most of a product, for 1 or 2 tiles */
     fc_fft_fn pass[9][4];   /* by radix, 2, 3, 4 or 8, and by when they are turned by twiddles */
     fc_spectra_fn multiply[3][5]; /* by tiles and kernels, both from 1 */
-    /* to[j] = from[j] * *scale + *bias, rounded once, for j < count; no bias where NULL. All lanes of vectors are read. */
-    void (*finish)(void *to, const void *from, int64_t count, const void *scale, const void *bias);
+    void (*begin[5])(const fc_fft_outer_run *run), (*finish[5])(const fc_fft_outer_run *run);
 } fc_fft;
 
 /* The register tiles of one instruction set (an index into fc_isas) and one arithmetic. */

@@ -8,7 +8,8 @@
  * docs/design/0008-fft.md.
  *
  * A vector holds columns of a tile while it is transformed down, and rows of its frequencies while it is transformed across;
- * in between it is transposed. A few lines at a time pass all butterflies of an axis in the first-level cache. Frequencies
+ * in between it is transposed. The outer pass down reads rows of the image, and on the way back writes rows of the result, as far
+ * as the tile is wide. Of all others a few lines at a time pass the butterflies of an axis in the first-level cache. Frequencies
  * are left in the order that the passes give, and the way back takes that order.
  *
  * Values that are not finite, or so large that a sum on the way might not be, would spread over a tile. So the sum of squares
@@ -23,8 +24,6 @@
 
 enum {
     SLAB_BYTES = 16 << 10, /* of lines that are transformed at a time */
-    AHEAD_BYTES = 1 << 18, /* of kernels' spectra that are called in while pixels are transformed, */
-    LINES = 32,            /* so many lines at a time, as a square of pixels makes */
     GROWTH = 1 << 18, /* of sums: all of 256 x 256 frequencies, whose sum is divided at the end, times 2 for complex products */
 };
 
@@ -51,13 +50,16 @@ static fc_spectrum spectrum_of(const fc_plan *plan)
     return fc_spectrum_of(&plan->problem, plan->tile, eight, plan->c_block / 1024, plan->c_block % 1024 / 2 * 2);
 }
 
-/* Where the parts of a thread's scratch memory begin, in bytes from the tile at 0; and what lies between things in them. */
+/* Where the parts of a thread's scratch memory begin, in bytes from the tile at 0; and what lies between things in them. A tile is
+ * blocks of a vector of columns each, one after the other: as rows, the upper half's vector and then the lower half's of each;
+ * transformed down it is columns, real parts and then imaginary ones, in the same place. */
 typedef struct {
-    int64_t slab, turned, pixels, results, squares, box, bytes;
-    int64_t line, vectors_down, vectors_across;      /* bytes of a tile's row; vectors of lines in a slab */
+    int64_t slab, rows, pixels, results, squares, box, bytes;
+    int64_t column, block, im;                       /* bytes of a column, of a vector of them, and to imaginary parts of one */
+    int64_t vectors_down, vectors_across;            /* vectors of lines in a slab */
     int alone;                                       /* whether a task is one tile, input channel and output channel */
     int64_t tiles, kernels, channels;                /* at most in a task, and input channels at a time */
-    int64_t of_turned, of_pixels, of_results;        /* from a vector of frequencies to the next */
+    int64_t of_pixels, of_results;                   /* from a vector of frequencies to the next */
 } parts;
 
 static parts parts_of(const fc_plan *plan, const fc_spectrum *s)
@@ -65,20 +67,20 @@ static parts parts_of(const fc_plan *plan, const fc_spectrum *s)
     const fc_problem *p = &plan->problem;
     const int64_t size = element_size(p), pixel = plan->tile->lanes * size, igc = p->ic / p->groups;
     parts at;
-    at.line = 2 * s->across.points * size + 64;
+    at.im = s->down.points * size;
+    at.column = 2 * at.im + 64; /* or all those of a row would share a few sets of the cache */
+    at.block = plan->tile->lanes * at.column;
     at.vectors_down = most(SLAB_BYTES / (s->down.points * 2 * pixel), 1);
     at.vectors_across = most(SLAB_BYTES / (s->across.points * 2 * pixel), 1);
     at.tiles = ceil_div(s->tiles, s->tile_blocks);
     at.kernels = ceil_div(s->held, s->oc_blocks);
     at.channels = ceil_div(igc, s->ic_blocks);
     at.alone = igc == 1 && at.tiles * at.kernels == 1;
-    at.of_turned = fc_vector_bytes(plan, 1);
     at.of_pixels = fc_vector_bytes(plan, at.tiles * at.channels);
     at.of_results = fc_vector_bytes(plan, at.tiles * at.kernels);
-    at.slab = s->down.points * at.line;
-    at.turned = at.slab + most(s->down.points * at.vectors_down, s->across.points * at.vectors_across) * 2 * pixel;
-    at.turned = ceil_div(at.turned, 64) * 64;
-    at.pixels = ceil_div(at.turned + s->vectors * at.of_turned, 64) * 64;
+    at.slab = ceil_div(s->across.points * at.column, 64) * 64;
+    at.rows = at.slab + most(s->down.points * at.vectors_down, s->across.points * at.vectors_across) * 2 * pixel;
+    at.pixels = at.rows + (FC_FFT_ROWS + 1) * s->across.points * size;
     at.results = ceil_div(at.pixels + (at.alone ? 0 : s->vectors * at.of_pixels), 64) * 64;
     at.squares = at.results + (at.alone ? 0 : s->vectors * at.of_results);
     at.box = ceil_div(at.squares + at.tiles * pixel, 64) * 64;
@@ -120,8 +122,6 @@ typedef struct {
     char *scratch;
     int64_t n, group, first, tiles, oc, kernels; /* the first tile and output channel of the group, and how many */
     const char *spectra;                        /* of these kernels */
-    int64_t wide;                               /* columns of a tile that hold outputs, in whole vectors */
-    const char *ahead, *end;                    /* spectra of kernels that are called in meanwhile */
 } job;
 
 /* The outputs of a tile. */
@@ -133,58 +133,57 @@ static fc_box box_of(const job *j, int64_t index)
     return (fc_box){j->n, j->group, j->oc, j->kernels, row, least(s->tall, p->oh - row), column, least(s->wide, p->ow - column)};
 }
 
-/* The pixels that a tile's outputs read, its lower half beside its upper one, and zeros behind them. Read in place, columns of an
- * image whose rows are 4096 or 8192 bytes long would all fall into a few sets of the second-level cache. */
-static void gather(const job *j, const char *image, const fc_box *box, char *to)
+/* The outer pass down, of the pixels that a tile's outputs read and zeros behind them. Read column by column, those of an image whose
+ * rows are 4096 or 8192 bytes long would all fall into a few sets of the cache. */
+static void begin_down(const job *j, const char *image, const fc_box *box, void *squares)
 {
     const fc_problem *p = &j->plan->problem;
-    const int64_t rows = box->rows + p->kh - 1, half = j->s->down.points, size = element_size(p);
-    fc_patch patch = {box->row, box->column, least(rows, half), box->columns + p->kw - 1, half, j->s->across.points, j->at->line};
-    fc_copy_patch(p, j->operands, image, &patch, to);
-    patch.row += half;
-    patch.rows = rows - patch.rows;
-    fc_copy_patch(p, j->operands, image, &patch, to + j->s->across.points * size);
+    const int64_t *x = j->operands->x.stride, lanes = j->plan->tile->lanes, size = element_size(p), step = 2 * lanes * size;
+    const int64_t points = j->s->down.points, width = j->s->across.points, radix = j->s->down.radix[0], span = points / radix;
+    const int64_t rows = box->rows + p->kh - 1, columns = box->columns + p->kw - 1;
+    char *const zeros = j->scratch + j->at->rows;
+    memset(zeros, 0, (size_t)(width * size));
+    fc_fft_outer_run run = {.numbers = j->scratch, .step = span * step, .vector = j->at->block, .vectors = width / lanes,
+                            .ahead = x[3] == size ? x[2] : 0, .twiddles = j->operands->packed, .squares = squares};
+    for (int64_t k = 0; k < span; k++, run.numbers += step) {
+        for (int64_t i = 0; i < 2 * radix; i++) {
+            const int64_t row = k + i % radix * span + i / radix * points;
+            run.from[i] = zeros;
+            if (row < rows)
+                run.from[i] = fc_pixels(p, j->operands, image, box->row + row, box->column, columns, width, zeros + (i + 1) * width * size);
+        }
+        fc_fft_of(j->plan->isa, p->dtype)->begin[radix](&run);
+    }
 }
 
 /* A tile's pixels of one input channel, transformed down and turned over. */
-static void forward_down(job *j, int64_t index, int64_t channel)
+static void forward_down(const job *j, int64_t index, int64_t channel)
 {
     const fc_plan *plan = j->plan;
     const fc_problem *p = &plan->problem;
     const fc_spectrum *s = j->s;
     const parts *at = j->at;
-    const int64_t *x = j->operands->x.stride, lanes = plan->tile->lanes, size = element_size(p), half = lanes * size;
-    const int64_t blocks = s->down.points / lanes, row = blocks * at->of_turned, im = s->across.points * size;
+    const int64_t *x = j->operands->x.stride, lanes = plan->tile->lanes, half = lanes * element_size(p);
     const fc_box box = box_of(j, index);
-    const char *image = j->operands->x.data + j->n * x[0] + (j->group * (p->ic / p->groups) + channel) * x[1];
-    char *const tile = j->scratch, *const slab = tile + at->slab, *turned = tile + at->turned;
-    const fc_squares_fn add_squares = fc_squares_of(plan->isa, p->dtype);
-    const int64_t rows = box.rows + p->kh - 1, upper = least(rows, s->down.points), lower = rows - upper; /* others are zeros */
-    gather(j, image, &box, tile);
-    for (int64_t v = 0, count; v < s->across.points / lanes; v += count, turned += count * lanes * row) {
+    char *tile = j->scratch, *const slab = tile + at->slab;
+    begin_down(j, j->operands->x.data + j->n * x[0] + (j->group * (p->ic / p->groups) + channel) * x[1], &box,
+               tile + at->squares + (index - j->first) * half);
+    for (int64_t v = 0, count; v < s->across.points / lanes; v += count, tile += count * at->block) {
         count = least(at->vectors_down, s->across.points / lanes - v);
-        for (int64_t i = 0; i < 2 * count; i++) /* which calls them in for the transform */
-            add_squares(tile + at->squares + (index - j->first) * half, tile + (v + i / 2) * half + i % 2 * im, at->line,
-                        i % 2 ? lower : upper);
-        const fc_lines_run lines = {tile + v * half, im, at->line, half, slab, half, count * 2 * half, 2 * half, count, slab,
+        const fc_lines_run lines = {tile, half, 2 * half, at->block, slab, half, count * 2 * half, 2 * half, count, slab,
                                     j->operands->packed};
-        fc_transform(plan, &s->down, &lines, 0);
-        for (int64_t b = 0; b < blocks; b++) {
-            for (int64_t l = 0; l < LINES * count && j->ahead < j->end; l++, j->ahead += 64)
-                __builtin_prefetch(j->ahead);
-            for (int64_t i = 0; i < 2 * count; i++)
-                plan->transpose(turned + i / 2 * lanes * row + b * at->of_turned + i % 2 * half, NULL, row,
-                                slab + (b * lanes * count * 2 + i) * half, count * 2 * half, lanes, lanes);
-        }
+        fc_transform_inner(plan, &s->down, &lines, 0);
+        for (int64_t i = 0; i < 2 * count; i++)
+            plan->transpose(tile + i / 2 * at->block + i % 2 * at->im, NULL, at->column, slab + i * half, count * 2 * half, s->down.points,
+                            lanes);
     }
 }
 
-/* Vectors `b` to `b + count` of what is turned over, transformed across. */
-static void forward_across(const job *j, int64_t b, int64_t count, char *to, int64_t row, int64_t step)
+/* Vectors `b` to `b + count` of what is turned over, transformed across to vectors that are `row` bytes apart. */
+static void forward_across(const job *j, int64_t b, int64_t count, char *to, int64_t row)
 {
-    const int64_t half = j->plan->tile->lanes * element_size(&j->plan->problem), turned = j->at->of_turned;
-    const int64_t blocks = j->s->down.points / j->plan->tile->lanes;
-    const fc_lines_run lines = {j->scratch + j->at->turned + b * turned, half, blocks * turned, turned, to, half, row, step, count,
+    const int64_t half = j->plan->tile->lanes * element_size(&j->plan->problem);
+    const fc_lines_run lines = {j->scratch + b * half, j->at->im, j->at->column, half, to, half, row, j->s->across.points * row, count,
                                 j->scratch + j->at->slab, j->operands->packed + j->packed->across};
     fc_transform(j->plan, &j->s->across, &lines, 0);
 }
@@ -218,72 +217,90 @@ static void multiply(const job *j, int64_t channel, int64_t channels)
     }
 }
 
-/* Lines `b` to `b + count`, done across, turned over. */
-static void turn_back(const job *j, int64_t b, int64_t count)
-{
-    const fc_plan *plan = j->plan;
-    const int64_t lanes = plan->tile->lanes, size = element_size(&plan->problem), half = lanes * size, im = j->s->across.points * size;
-    const char *slab = j->scratch + j->at->slab;
-    for (int64_t i = 0; i < 2 * count; i++)
-        plan->transpose(j->scratch + (b + i / 2) * lanes * j->at->line + i % 2 * im, NULL, j->at->line, slab + i * half, count * 2 * half,
-                        j->wide, lanes);
-}
-
-/* Vectors `b` to `b + count` of a spectrum of results, transformed across and turned over. */
-static void backward_across(const job *j, int64_t b, int64_t count, const char *from, int64_t row, int64_t step)
+/* Vectors `b` to `b + count` of a spectrum of results, transformed across to where those of pixels were. */
+static void backward_across(const job *j, int64_t b, int64_t count, const char *from, int64_t row)
 {
     const int64_t half = j->plan->tile->lanes * element_size(&j->plan->problem);
     char *const slab = j->scratch + j->at->slab;
-    const fc_lines_run lines = {from + half, -half, row, step, slab + half, -half, count * 2 * half, 2 * half, count, slab,
-                                j->operands->packed + j->packed->across};
+    const fc_lines_run lines = {from + half, -half, row, j->s->across.points * row, j->scratch + j->at->im + b * half, -j->at->im,
+                                j->at->column, half, count, slab, j->operands->packed + j->packed->across};
     fc_transform(j->plan, &j->s->across, &lines, 1);
-    turn_back(j, b, count);
 }
 
-/* What is turned over, transformed down, to a tile's outputs of one channel. */
-static void backward_down(const job *j, int64_t index, int64_t oc)
+/* The outer pass back, to a tile's outputs; those that do not fill a vector, and rows that are none, by way of other memory. */
+static void finish_down(const job *j, const fc_box *box, int64_t channel)
 {
     const fc_plan *plan = j->plan;
     const fc_problem *p = &plan->problem;
-    const fc_spectrum *s = j->s;
-    const parts *at = j->at;
-    const int64_t *y = j->operands->y.stride, lanes = plan->tile->lanes, size = element_size(p), half = lanes * size;
-    const int64_t im = s->across.points * size, channel = j->group * (p->oc / p->groups) + oc;
-    char *const tile = j->scratch, *const slab = tile + at->slab;
-    const char *bias = j->operands->bias ? j->operands->bias + channel * j->operands->bias_stride : NULL;
-    char scale[8];
-    fc_write(scale, 1 / (double)(s->down.points * s->across.points), p->dtype);
-    for (int64_t v = 0, count; v < j->wide / lanes; v += count) {
-        count = least(at->vectors_down, j->wide / lanes - v);
-        const fc_lines_run lines = {tile + v * half + im, -im, at->line, half, tile + v * half + im, -im, at->line, half, count, slab,
-                                    j->operands->packed};
-        fc_transform(plan, &s->down, &lines, 1);
-    }
-    const fc_box box = box_of(j, index);
-    char *to = j->operands->y.data + j->n * y[0] + channel * y[1] + box.row * y[2] + box.column * y[3];
-    for (int64_t r = 0; r < box.rows; r++, to += y[2]) {
-        char *const sums = r < s->down.points ? tile + r * at->line : tile + im + (r - s->down.points) * at->line;
-        const int there = y[3] == size || box.columns == 1;
-        fc_fft_of(plan->isa, p->dtype)->finish(there ? to : sums, sums, box.columns, scale, bias);
-        if (!there)
-            scatter(plan, to, 0, y[3], sums, 0, 1, box.columns);
+    const int64_t *y = j->operands->y.stride, lanes = plan->tile->lanes, size = element_size(p), step = 2 * lanes * size;
+    const int64_t points = j->s->down.points, radix = j->s->down.radix[0], span = points / radix;
+    const int there = y[3] == size || box->columns == 1;
+    const int64_t vectors = there ? box->columns / lanes : 0, done = vectors * lanes, rest = box->columns - done;
+    char *const image = j->operands->y.data + j->n * y[0] + channel * y[1] + box->row * y[2] + box->column * y[3];
+    char *const others = j->scratch + j->at->rows, scale[8];
+    fc_write(scale, 1 / (double)(points * j->s->across.points), p->dtype);
+    fc_fft_outer_run run = {.step = span * step, .vector = j->at->block, .twiddles = j->operands->packed, .scale = scale,
+                            .bias = j->operands->bias ? j->operands->bias + channel * j->operands->bias_stride : NULL};
+    for (int64_t k = 0; k < span; k++) {
+        char *rows[FC_FFT_ROWS];
+        for (int64_t i = 0; i < 2 * radix; i++) {
+            const int64_t row = k + i % radix * span + i / radix * points;
+            rows[i] = row < box->rows ? image + row * y[2] : NULL;
+            run.to[i] = rows[i] ? rows[i] : others + i * j->s->across.points * size;
+        }
+        run.numbers = j->scratch + k * step;
+        run.vectors = vectors;
+        fc_fft_of(plan->isa, p->dtype)->finish[radix](&run);
+        if (!rest)
+            continue;
+        for (int64_t i = 0; i < 2 * radix; i++)
+            run.to[i] = others + i * j->s->across.points * size;
+        run.numbers += vectors * run.vector;
+        run.vectors = ceil_div(rest, lanes);
+        fc_fft_of(plan->isa, p->dtype)->finish[radix](&run);
+        for (int64_t i = 0; i < 2 * radix; i++)
+            if (rows[i] && there)
+                memcpy(rows[i] + done * size, run.to[i], (size_t)(rest * size));
+            else if (rows[i])
+                scatter(plan, rows[i], 0, y[3], run.to[i], 0, 1, rest);
     }
 }
 
-/* A single tile, input channel and output channel: a few lines at a time go across, are multiplied and go back, in the slab. */
-static void convolve(job *j)
+/* Turned over and transformed down, to a tile's outputs of one channel. */
+static void backward_down(const job *j, int64_t index, int64_t oc)
 {
     const fc_plan *plan = j->plan;
-    const int64_t lanes = plan->tile->lanes, number = 2 * lanes * element_size(&plan->problem), blocks = j->s->down.points / lanes;
-    const int64_t turned = j->at->of_turned, half = number / 2;
+    const fc_spectrum *s = j->s;
+    const parts *at = j->at;
+    const int64_t lanes = plan->tile->lanes, half = lanes * element_size(&plan->problem);
+    const fc_box box = box_of(j, index);
+    char *tile = j->scratch, *const slab = tile + at->slab;
+    for (int64_t v = 0, count; v < ceil_div(box.columns, lanes); v += count, tile += count * at->block) {
+        count = least(at->vectors_down, ceil_div(box.columns, lanes) - v);
+        for (int64_t i = 0; i < 2 * count; i++)
+            plan->transpose(slab + i * half, NULL, count * 2 * half, tile + i / 2 * at->block + i % 2 * at->im, at->column, lanes,
+                            s->down.points);
+        const fc_lines_run lines = {slab + half, -half, count * 2 * half, 2 * half, tile + half, -half, 2 * half, at->block, count, slab,
+                                    j->operands->packed};
+        fc_transform_inner(plan, &s->down, &lines, 1);
+    }
+    finish_down(j, &box, j->group * (plan->problem.oc / plan->problem.groups) + oc);
+}
+
+/* A single tile, input channel and output channel: a few lines at a time go across, are multiplied and go back, in the slab. */
+static void convolve(const job *j)
+{
+    const fc_plan *plan = j->plan;
+    const int64_t half = plan->tile->lanes * element_size(&plan->problem), blocks = j->s->down.points / plan->tile->lanes;
+    const int64_t points = j->s->across.points, im = j->at->im, column = j->at->column, w_row = j->packed->of_vector;
     char *const slab = j->scratch + j->at->slab;
     forward_down(j, j->first, 0);
     for (int64_t b = 0, count; b < blocks; b += count) {
+        char *const tile = j->scratch + b * half;
         count = least(j->at->vectors_across, blocks - b);
-        const fc_lines_run lines = {j->scratch + j->at->turned + b * turned, half, blocks * turned, turned, slab + half, -half,
-                                    count * number, number, count, slab, j->operands->packed + j->packed->across};
-        fc_convolve(plan, &j->s->across, &lines, j->spectra + b * j->packed->of_vector, blocks * j->packed->of_vector, j->packed->of_vector);
-        turn_back(j, b, count);
+        const fc_lines_run lines = {tile, im, column, half, tile + im, -im, column, half, count, slab,
+                                    j->operands->packed + j->packed->across};
+        fc_convolve(plan, &j->s->across, &lines, j->spectra + b * points * w_row, w_row, points * w_row);
     }
     backward_down(j, j->first, j->oc);
 }
@@ -297,7 +314,6 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const int64_t igc = p->ic / p->groups, ocg = p->oc / p->groups, size = element_size(p), lanes = plan->tile->lanes;
     const int64_t number = 2 * lanes * size, blocks = s.down.points / lanes;
     job j = {.plan = plan, .operands = operands, .s = &s, .at = &at, .packed = &packed, .scratch = scratch};
-    j.wide = ceil_div(least(s.wide, p->ow), lanes) * lanes;
     const int64_t tile_block = task % s.tile_blocks, oc_block = task / s.tile_blocks % s.oc_blocks;
     task /= s.tile_blocks * s.oc_blocks;
     const int64_t group = task % s.groups, round = task / s.groups / p->n, begin = fc_round_begin(p, &s, round);
@@ -313,9 +329,6 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     j.spectra = operands->packed + packed.spectra + group * packed.of_group + (j.oc - begin) * igc * number;
     char *const squares = (char *)scratch + at.squares;
     memset(squares, 0, (size_t)(j.tiles * lanes * size));
-    j.ahead = j.end = operands->packed + packed.spectra + group * packed.of_group;
-    if (packed.of_group <= AHEAD_BYTES)
-        j.end += packed.of_group;
     if (at.alone)
         convolve(&j);
     for (int64_t b = 0; b < s.ic_blocks && !at.alone; b++) {
@@ -324,8 +337,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             forward_down(&j, j.first + i / channels, channel + i % channels);
             for (int64_t v = 0, count; v < blocks; v += count) {
                 count = least(at.vectors_across, blocks - v);
-                forward_across(&j, v, count, (char *)scratch + at.pixels + v * at.of_pixels + i * number, blocks * at.of_pixels,
-                               at.of_pixels);
+                forward_across(&j, v, count, (char *)scratch + at.pixels + v * s.across.points * at.of_pixels + i * number, at.of_pixels);
             }
         }
         multiply(&j, channel, channels);
@@ -335,7 +347,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             const char *from = (const char *)scratch + at.results + (t * j.kernels + o) * number;
             for (int64_t v = 0, count; v < blocks; v += count) {
                 count = least(at.vectors_across, blocks - v);
-                backward_across(&j, v, count, from + v * at.of_results, blocks * at.of_results, at.of_results);
+                backward_across(&j, v, count, from + v * s.across.points * at.of_results, at.of_results);
             }
             backward_down(&j, j.first + t, j.oc + o);
         }

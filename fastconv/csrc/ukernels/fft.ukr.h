@@ -1,5 +1,5 @@
-/* Passes of Fourier transforms and products of spectra, for one instruction set and one arithmetic. Contracts: fc_fft_run and
- * fc_spectra_run.
+/* Passes of Fourier transforms and products of spectra, for one instruction set and one arithmetic. Contracts: fc_fft_run,
+ * fc_fft_outer_run and fc_spectra_run.
  *
  * A vector holds lines that are transformed alike, so nothing is shuffled; a butterfly of `radix` complex numbers is 2 * radix
  * registers. Twiddles are read where they are used: as operands that the loads beside 16 or more additions have time for. */
@@ -188,6 +188,74 @@ FC_INLINE void FC_PASTE2(FC_NAME, around)(const int radix, const fc_fft_run *run
             }                                                                                                          \
         }                                                                                                              \
     }
+/* The outer pass down, from rows of pixels; the next of them are called in. */
+FC_INLINE void FC_PASTE2(FC_NAME, begin)(const int radix, const fc_fft_outer_run *run)
+{
+    const FC_ELEMENT *twiddles = run->twiddles;
+    const int64_t half = V(LANES) * (int64_t)sizeof(FC_ELEMENT);
+    V(VEC) upper = V(LOAD)((const FC_ELEMENT *)run->squares), lower = V(ZERO)();
+    char *to = run->numbers;
+    FC_ROLLED
+    for (int64_t at = 0; at < run->vectors * half; at += half, to += run->vector) {
+        V(VEC) re[4], im[4];
+        FC_UNROLL
+        for (int k = 0; k < radix; k++) {
+            __builtin_prefetch(run->from[k] + at + run->ahead);
+            __builtin_prefetch(run->from[radix + k] + at + run->ahead);
+            re[k] = V(LOAD)((const FC_ELEMENT *)(run->from[k] + at));
+            im[k] = V(LOAD)((const FC_ELEMENT *)(run->from[radix + k] + at));
+            upper = V(FMA)(re[k], re[k], upper);
+            lower = V(FMA)(im[k], im[k], lower);
+            if (k)
+                FC_PASTE2(FC_NAME, turn)(re + k, im + k, V(SPLAT)(twiddles + 2 * k - 2), V(SPLAT)(twiddles + 2 * k - 1));
+        }
+        FC_PASTE2(FC_NAME, any)(radix, re, im);
+        FC_UNROLL
+        for (int k = 0; k < radix; k++) {
+            V(STORE)((FC_ELEMENT *)(to + k * run->step), re[k]);
+            V(STORE)((FC_ELEMENT *)(to + k * run->step + half), im[k]);
+        }
+    }
+    V(STORE)((FC_ELEMENT *)run->squares, upper + lower);
+}
+
+/* The outer pass back, to rows of the result. */
+FC_INLINE void FC_PASTE2(FC_NAME, finish)(const int radix, const fc_fft_outer_run *run)
+{
+    const FC_ELEMENT *twiddles = run->twiddles;
+    const int64_t half = V(LANES) * (int64_t)sizeof(FC_ELEMENT);
+    const V(VEC) scale = V(SPLAT)((const FC_ELEMENT *)run->scale);
+    const V(VEC) bias = run->bias ? V(SPLAT)((const FC_ELEMENT *)run->bias) : V(ZERO)();
+    const char *from = run->numbers;
+    FC_ROLLED
+    for (int64_t at = 0; at < run->vectors * half; at += half, from += run->vector) {
+        V(VEC) re[4], im[4];
+        FC_UNROLL
+        for (int k = 0; k < radix; k++) {
+            im[k] = V(LOAD)((const FC_ELEMENT *)(from + k * run->step));
+            re[k] = V(LOAD)((const FC_ELEMENT *)(from + k * run->step + half));
+        }
+        FC_PASTE2(FC_NAME, any)(radix, re, im);
+        FC_UNROLL
+        for (int k = 0; k < radix; k++) {
+            if (k)
+                FC_PASTE2(FC_NAME, turn)(re + k, im + k, V(SPLAT)(twiddles + 2 * k - 2), V(SPLAT)(twiddles + 2 * k - 1));
+            V(STORE)((FC_ELEMENT *)(run->to[k] + at), V(FMA)(im[k], scale, bias));
+            V(STORE)((FC_ELEMENT *)(run->to[radix + k] + at), V(FMA)(re[k], scale, bias));
+        }
+    }
+}
+
+#define FC_PASS_OUTER(RADIX)                                                                                           \
+    static void FC_PASTE3(FC_NAME, begin, RADIX)(const fc_fft_outer_run *run)                                          \
+    {                                                                                                                  \
+        FC_PASTE2(FC_NAME, begin)(RADIX, run);                                                                         \
+    }                                                                                                                  \
+    static void FC_PASTE3(FC_NAME, finish, RADIX)(const fc_fft_outer_run *run)                                        \
+    {                                                                                                                  \
+        FC_PASTE2(FC_NAME, finish)(RADIX, run);                                                                        \
+    }
+
 #define FC_RADIX(RADIX)                                                                                                \
     FC_PASS(RADIX, plain, 0)                                                                                           \
     FC_PASS(RADIX, after, 1)                                                                                           \
@@ -196,10 +264,14 @@ FC_INLINE void FC_PASTE2(FC_NAME, around)(const int radix, const fc_fft_run *run
 #define FC_LIST(RADIX)                                                                                                 \
     [RADIX] = {FC_PASTE3(FC_NAME, plain, RADIX), FC_PASTE3(FC_NAME, after, RADIX), FC_PASTE3(FC_NAME, before, RADIX),     \
                FC_PASTE3(FC_NAME, around, RADIX)}
+#define FC_OUTER(NAME, RADIX) [RADIX] = FC_PASTE3(FC_NAME, NAME, RADIX)
 
 FC_RADIX(2)
 FC_RADIX(3)
 FC_RADIX(4)
+FC_PASS_OUTER(2)
+FC_PASS_OUTER(3)
+FC_PASS_OUTER(4)
 #if FC_MANY
 FC_RADIX(8)
 #endif
@@ -271,20 +343,9 @@ FC_SPECTRA(2, 3)
 FC_SPECTRA(2, 4)
 #endif
 
-static void FC_PASTE2(FC_NAME, finish)(void *to, const void *from, int64_t count, const void *scale, const void *bias)
-{
-    const V(VEC) factor = V(SPLAT)((const FC_ELEMENT *)scale), more = bias ? V(SPLAT)((const FC_ELEMENT *)bias) : V(ZERO)();
-    FC_ELEMENT *y = to;
-    const FC_ELEMENT *sums = from;
-    FC_ROLLED
-    for (; count >= V(LANES); count -= V(LANES), y += V(LANES), sums += V(LANES))
-        V(STORE)(y, V(FMA)(V(LOAD)(sums), factor, more));
-    if (count)
-        V(STORE_FIRST)(y, V(FMA)(V(LOAD)(sums), factor, more), count);
-}
-
 static const fc_fft FC_NAME = {
-    .finish = FC_PASTE2(FC_NAME, finish),
+    .begin = {FC_OUTER(begin, 2), FC_OUTER(begin, 3), FC_OUTER(begin, 4)},
+    .finish = {FC_OUTER(finish, 2), FC_OUTER(finish, 3), FC_OUTER(finish, 4)},
 #if FC_MANY
     .eight = 1,
     .kernels = 4,
@@ -300,8 +361,10 @@ static const fc_fft FC_NAME = {
 };
 
 #undef FC_SPECTRA
+#undef FC_OUTER
 #undef FC_LIST
 #undef FC_RADIX
+#undef FC_PASS_OUTER
 #undef FC_PASS_AROUND
 #undef FC_PASS
 #undef MINUS_ROOT_HALF
