@@ -27,6 +27,7 @@ from ._problem import Problem
 from ._show_config import show_config
 from ._version import __version__
 from ._views import convolve2d, correlate2d, depthwise_conv2d, filter2d
+from ._windows import fold2d, pad2d, unfold2d
 from .backends import Backend, BackendPlan, BackendSpec
 from .backends._listing import backend_spec, backends, register_backend
 from .backends._selection import set_default_backend, use_backend
@@ -65,10 +66,13 @@ __all__ = [
     "explain",
     "filter2d",
     "filters",
+    "fold2d",
+    "pad2d",
     "plan_conv2d",
     "register_backend",
     "set_default_backend",
     "show_config",
     "trace",
+    "unfold2d",
     "use_backend",
 ]

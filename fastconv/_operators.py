@@ -55,6 +55,27 @@ OPERATORS = {
         "backends._adjoints:transposed",
         "backends._compositions:Transpose",
     ),
+    "pad2d": Operator(
+        ("x",),
+        "y",
+        "_window_problems:pad",
+        "backends._taps:unfold",
+        "backends._windows:Unfold",
+    ),
+    "unfold2d": Operator(
+        ("x",),
+        "y",
+        "_window_problems:unfold",
+        "backends._taps:unfold",
+        "backends._windows:Unfold",
+    ),
+    "fold2d": Operator(
+        ("cols",),
+        "x",
+        "_window_problems:fold",
+        "backends._taps:fold",
+        "backends._windows:Fold",
+    ),
 }
 OPERATORS |= {
     "conv1d": OPERATORS["conv2d"]._replace(problem="_problem:of_conv1d", case_of="conv2d"),

@@ -201,7 +201,7 @@ class Problem(NamedTuple):
         problem = cls(
             n, groups, ic, h.size, w.size, oc, h.k, w.k, h.out, w.out, h.s, w.s, h.d, w.d,
             h.before, h.after, w.before, w.after,
-            mode, _fill(fill, mode, compute), flip, x_axes, weight_axes,
+            mode, fill_of(fill, mode, compute), flip, x_axes, weight_axes,
             native(x.dtype), native(weight.dtype), None if bias is None else native(bias.dtype),
             result, compute, algorithm, "conv3d" if space is VOLUME else "conv2d", d,
         )  # fmt: skip
@@ -298,7 +298,7 @@ def _disjoint_elements(array: np.ndarray[Any, Any]) -> bool:
     return True
 
 
-def _fill(fill: complex, mode: str, compute: np.dtype[Any]) -> complex:
+def fill_of(fill: complex, mode: str, compute: np.dtype[Any]) -> complex:
     """`fill_value` as a value of the arithmetic's dtype, exactly or rounded once, never wrapped."""
     if mode != "constant":
         if fill != 0:
@@ -306,12 +306,12 @@ def _fill(fill: complex, mode: str, compute: np.dtype[Any]) -> complex:
         return 0
     if type(fill) is complex and compute.kind != "c":
         raise TypeError(f"fill_value={show(fill)} is complex, but the computation is in {compute}; pass a real number.")
-    if compute.kind in "iu":
-        bounds = np.iinfo(compute)
-        if not isinstance(fill, int) or not bounds.min <= fill <= bounds.max:
+    if compute.kind in "biu":
+        low, high = (0, 1) if compute.kind == "b" else (np.iinfo(compute).min, np.iinfo(compute).max)
+        if not isinstance(fill, int) or not low <= fill <= high:
             raise ValueError(
-                f"fill_value must be an integer from {bounds.min} to {bounds.max}, since the computation is in "
-                f"{compute}, got {show(fill)}."
+                f"fill_value must be an integer from {low} to {high}, since the computation is in {compute}, got "
+                f"{show(fill)}."
             )
         return fill
     try:

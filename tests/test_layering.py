@@ -44,6 +44,8 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_gradients": {"_api"},
     "_conv1d": {"_api"},
     "_views": {"_api", "_arguments", "_axes", "_receive", "backends._selection"},
+    "_windows": {"_api"},
+    "_window_problems": {"_arguments", "_axes", "_dtypes", "_problem"},
     "_plan": {
         *(
             "_arguments",
@@ -65,6 +67,8 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends.__init__": {"_operators", "_problem"},
     "backends._compose": {"_errors", "_operators", "_problem", "backends", "backends._compositions"},
     "backends._compositions": {"_errors", "_problem", "backends._phases"},
+    "backends._windows": {"_problem", "backends._compositions", "backends.reference"},
+    "backends._taps": {"_problem", "backends.reference"},
     "backends._phases": {"backends.reference"},
     "backends._table": {
         *("_config", "_errors", "_problem", "backends", "backends._compose", "backends._loading", "backends._types"),

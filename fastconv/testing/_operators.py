@@ -102,6 +102,43 @@ def _row(call: Call, options: dict[str, Any]) -> Call:
     return call._replace(x=x, weight=weight, options=options | last | formats)
 
 
+def _pad(call: Call, options: dict[str, Any]) -> OperatorCall:
+    padding = options["padding"]
+    kept = _kept(call, options, "padding_mode", "data_format", "num_threads", "fill_value")
+    return OperatorCall("pad2d", (call.x,), (3 if isinstance(padding, str) else padding,), kept, call)
+
+
+WINDOWS = ("stride", "padding", "dilation", "padding_mode", "fill_value", "data_format", "weight_format", "num_threads")
+
+
+def _unfold(call: Call, options: dict[str, Any]) -> OperatorCall | None:
+    if call.x.ndim == 2:  # it wants an axis for channels
+        return None
+    size = dict(zip(options["weight_format"], call.weight.shape, strict=True))
+    return OperatorCall("unfold2d", (call.x,), ((size["H"], size["W"]),), _kept(call, options, *WINDOWS), call)
+
+
+def _fold(call: Call, options: dict[str, Any]) -> OperatorCall | None:
+    unfolded = _unfold(call, options)
+    if unfolded is None:
+        return None
+    axes = [letter for letter in options["data_format"] if letter != "N" or call.x.ndim == 4]
+    size = dict(zip(axes, call.x.shape, strict=True))
+    cols = unfolded.run("reference")
+    if call.exact:  # and not of numbers that are the same in every window
+        rng = np.random.default_rng(0 if call.seed is None else call.seed)
+        cols = rng.integers(0, 4, cols.shape).astype(cols.dtype)
+    return OperatorCall("fold2d", (cols,), ((size["H"], size["W"]), *unfolded.shape), unfolded.options, call)
+
+
+def _kept(call: Call, options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Options that an operator which copies has; a fill value is one of the image's."""
+    kept = {key: value for key, value in options.items() if key in names}
+    if "fill_value" in kept and call.x.dtype.kind == "b":
+        kept["fill_value"] %= 2
+    return kept
+
+
 # How a call of an operator is drawn: from a call of conv2d and its options but for dtype; None where it has none.
 DRAWN: dict[str, Callable[[Call, dict[str, Any]], OperatorCall | None]] = {
     "conv2d_grad_input": _grad_input,
@@ -110,9 +147,12 @@ DRAWN: dict[str, Callable[[Call, dict[str, Any]], OperatorCall | None]] = {
     "conv_transpose2d": _transpose,
     "conv1d": _conv1d,
     "conv_transpose1d": _transpose1d,
+    "pad2d": _pad,
+    "unfold2d": _unfold,
+    "fold2d": _fold,
 }
 
-SUMS_ALONE = {"conv2d_grad_bias"}  # operators without `algorithm`
+SUMS_ALONE = {"conv2d_grad_bias", "pad2d", "unfold2d", "fold2d"}  # operators without `algorithm`
 
 
 def judge_operator(call: OperatorCall, result: Array) -> None:

@@ -327,3 +327,19 @@ def test_filter2d(kernel, padding_mode):
     equal(fastconv.filter2d(image, w, padding="same_lower", **options), want)
     want = np.stack([ndimage.convolve(image[..., c], w, mode=mode, cval=value) for c in range(3)], axis=-1)
     equal(fastconv.filter2d(image, w, flip=True, **options), want)
+
+
+@pytest.mark.parametrize("pads", [((0, 0), (1, 2)), ((1, 0), (0, 0)), ((5, 3), (7, 11)), ((23, 14), (9, 31))], ids=str)
+@pytest.mark.parametrize("shape", [IMAGE, *TINY], ids=str)
+@pytest.mark.parametrize("padding_mode", NDIMAGE_MODES)
+def test_pad2d(padding_mode, shape, pads):
+    value = int(padding_mode == "constant")
+    constant = {"constant_values": value} if value else {}
+    options = {"padding_mode": padding_mode, "fill_value": value}
+    for kind in ("i8", "u1", "?", "f2", "c16"):
+        x = integers((2, 4, *shape), 0, 0, 2 if kind == "?" else 99).astype(kind)
+        want = np.pad(x, ((0, 0), (0, 0), *pads), padding_mode, **constant)
+        equal(fastconv.pad2d(x, pads, **options), want)
+        equal(fastconv.pad2d(x, pads, **options, backend="reference"), want)
+        last = fastconv.pad2d(np.moveaxis(x, 1, 3), pads, data_format="NHWC", **options)
+        equal(np.moveaxis(last, 3, 1), want)
