@@ -5,7 +5,7 @@ like are its gradients. `backends` lists who can compute it, `explain` says who 
 kernels. On the command line: ``python -m fastconv info``.
 """
 
-from . import filters
+from . import expand, filters
 from ._api import conv2d, conv2d_output_shape, explain
 from ._arguments import PADDING_MODES
 from ._conv1d import conv1d, conv_transpose1d
@@ -27,7 +27,7 @@ from ._problem import Problem
 from ._show_config import show_config
 from ._version import __version__
 from ._views import convolve2d, correlate2d, depthwise_conv2d, filter2d
-from ._windows import fold2d, pad2d, unfold2d
+from ._windows import fold2d, local_conv2d, pad2d, unfold2d
 from .backends import Backend, BackendPlan, BackendSpec
 from .backends._listing import backend_spec, backends, register_backend
 from .backends._selection import set_default_backend, use_backend
@@ -63,10 +63,12 @@ __all__ = [
     "convolve2d",
     "correlate2d",
     "depthwise_conv2d",
+    "expand",
     "explain",
     "filter2d",
     "filters",
     "fold2d",
+    "local_conv2d",
     "pad2d",
     "plan_conv2d",
     "register_backend",

@@ -55,6 +55,13 @@ OPERATORS = {
         "backends._adjoints:transposed",
         "backends._compositions:Transpose",
     ),
+    "local_conv2d": Operator(
+        ("x", "weight", "bias"),
+        "y",
+        "_window_problems:local",
+        "backends._taps:local",
+        "backends._local:Local",
+    ),
     "pad2d": Operator(
         ("x",),
         "y",

@@ -99,8 +99,45 @@ def fold(
     return problem._replace(operator="fold2d", weight_axes=weight_axes, dtype=result, compute=compute)
 
 
+def local(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    *geometry: Any,
+    data_format: Any = "NCHW",
+    weight_format: Any = None,
+    dtype: Any = None,
+    **options: Any,
+) -> Problem:
+    """Return the problem of a convolution with other weights for each output."""
+    choose_dtypes({"x": x, "weight": weight, "bias": bias}, dtype)
+    if len(weight.shape) not in (4, 6):
+        raise ValueError(
+            f"weight must have 6 axes, (OH, OW) and then those of weight_format, or 4 where x has 2, got shape "
+            f"{show(weight.shape)} with x of shape {show(x.shape)}."
+        )
+    kernel = Described(weight.shape[2:], weight.dtype)
+    axes = axes_of(x.shape, kernel.shape, data_format, weight_format)[1]
+    oc = dict(zip(axes, kernel.shape, strict=True)).get("O", 1)
+    one = None if bias is None else Described((oc,), bias.dtype)
+    problem = Problem.of(
+        x, kernel, one, *geometry, data_format=data_format, weight_format=weight_format, dtype=dtype, **options
+    )
+    size = (problem.oh, problem.ow)
+    if weight.shape[:2] != size:
+        raise ValueError(
+            f"weight must begin with the axes (OH, OW), {show(size)} for x of shape {show(x.shape)} and kernels of "
+            f"{show((problem.kh, problem.kw))}, got shape {show(weight.shape)}."
+        )
+    allowed = [(oc,), (*size, oc), *([size] if axes == "HW" else [])]
+    if bias is not None and bias.shape not in allowed:
+        known = " or ".join(map(show, allowed))
+        raise ValueError(f"bias must have shape {known}, got {show(bias.shape)}.")
+    return problem._replace(operator="local_conv2d")
+
+
 def _copy(
-    operator: str, x: Array, kernel: tuple[int, int], geometry: tuple[Any, Any, Any], padding_mode: Any,
+    operator: str, x: Array, kernel: tuple[int, ...], geometry: tuple[Any, Any, Any], padding_mode: Any,
     fill_value: Any, data_format: Any, weight_axes: str,
 ) -> Problem:  # fmt: skip
     """The problem of an operator that copies pixels, so that nothing is computed, and every value is one of x's."""

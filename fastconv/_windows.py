@@ -1,4 +1,4 @@
-"""What windows see of an image: pad2d, unfold2d, fold2d."""
+"""What windows see of an image: pad2d, unfold2d, fold2d; and a convolution with kernels of each window's own."""
 
 from __future__ import annotations
 
@@ -190,3 +190,81 @@ def fold2d(
     }  # fmt: skip
     arguments = (output_size, kernel_size, stride, padding, dilation)
     return call("fold2d", (cols,), arguments, options, out, backend, num_threads)
+
+
+def local_conv2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "constant",
+    fill_value: complex = 0,
+    flip: bool = False,
+    data_format: str = "NCHW",
+    weight_format: str | None = None,
+    dtype: Any = None,
+    out: Array | None = None,
+    algorithm: str = "auto",
+    backend: Any = None,
+    num_threads: int | None = None,
+) -> Array:
+    r"""Locally connected layer: `conv2d` whose kernels are others for each output.
+
+    .. math:: y_{n,o,i,j} = b_{i,j,o} +
+        \sum_{c,a,b} w_{i,j,o,c,a,b} \, x_{n,c,\; i s_h + a d_h - p_t,\; j s_w + b d_w - p_l}
+
+    Parameters
+    ----------
+    x : array_like
+        Images, as for `conv2d`.
+    weight : array_like
+        Kernels, shape ``(OH, OW, O, C / groups, kh, kw)``: height and width of the result, and then the axes of
+        `weight_format`; ``(OH, OW, kh, kw)`` for `x` of shape ``(H, W)``.
+    bias : array_like, optional
+        Of shape ``(O,)``, added to each output channel, or ``(OH, OW, O)``, to each output; for `x` of shape ``(H, W)``
+        also ``(OH, OW)``.
+    stride, padding, dilation, groups, padding_mode, fill_value, flip, data_format, weight_format
+        As for `conv2d`.
+    dtype, out, algorithm, backend, num_threads
+        As for `conv2d`.
+
+    Returns
+    -------
+    numpy.ndarray
+        The result, as from `conv2d`.
+
+    Raises
+    ------
+    ValueError, TypeError, MemoryError, BackendError
+        As `conv2d`.
+
+    See Also
+    --------
+    expand.local : the weights of a `conv2d` as weights of this.
+    expand.dense : these weights as those of a dense layer.
+
+    Notes
+    -----
+    Each sum is computed as that of a `conv2d` with ``algorithm="direct"``, whose numerical properties it has: where all
+    outputs have the same kernel, the bits are those of that `conv2d`. Each weight is read once for all images; those in
+    OIHW are read where they lie, and so are those in HWIO of up to 32 channels in one group.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import local_conv2d
+    >>> x = np.array([[1.0, 2.0, 3.0]])
+    >>> weight = np.array([[[[1.0, 1.0]], [[0.0, 10.0]]]])  # the first output is a sum, the second ten times a pixel
+    >>> local_conv2d(x, weight)
+    array([[ 3., 30.]])
+    """
+    options = {
+        "padding_mode": padding_mode, "fill_value": fill_value, "flip": flip, "data_format": data_format,
+        "weight_format": weight_format, "dtype": dtype, "algorithm": algorithm,
+    }  # fmt: skip
+    arguments = (stride, padding, dilation, groups)
+    return call("local_conv2d", (x, weight, bias), arguments, options, out, backend, num_threads)

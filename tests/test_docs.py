@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted(  # those whose functions are public
     {
         *(thing.__module__ for thing in vars(fastconv).values() if inspect.isfunction(thing) or inspect.isclass(thing)),
-        *("fastconv.filters", "fastconv.testing._calls", "fastconv.testing.strategies"),
+        *("fastconv.expand", "fastconv.filters", "fastconv.testing._calls", "fastconv.testing.strategies"),
     }
 )
 PAGES = sorted(
@@ -40,7 +40,11 @@ def test_examples_of_docstrings(name):
 
 
 def public_functions():
-    faces = [(fastconv, fastconv.__all__), (fastconv.filters, fastconv.filters.__all__)]
+    faces = [
+        (fastconv, fastconv.__all__),
+        (fastconv.filters, fastconv.filters.__all__),
+        (fastconv.expand, fastconv.expand.__all__),
+    ]
     return {
         name: getattr(face, name)
         for face, names in faces

@@ -29,6 +29,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_version": set(),
     "_cpus": {"_errors", "_kernels"},
     "filters": set(),
+    "expand": {"_arguments", "_operators", "_problem", "backends.reference"},
     "_config": {"_errors"},
     "_operators": set(),  # what it names is imported when it is first asked for
     "_adjoint_problems": {"_arguments", "_axes", "_dtypes", "_problem"},
@@ -68,6 +69,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends._compose": {"_errors", "_operators", "_problem", "backends", "backends._compositions"},
     "backends._compositions": {"_errors", "_problem", "backends._phases"},
     "backends._windows": {"_problem", "backends._compositions", "backends.reference"},
+    "backends._local": {"_problem", "backends._compositions", "backends._windows"},
     "backends._taps": {"_problem", "backends.reference"},
     "backends._phases": {"backends.reference"},
     "backends._table": {

@@ -49,3 +49,22 @@ def fold(p: Problem, y: Array, weight: None, bias: None, out: Array) -> None:
                 for j in np.flatnonzero(inside_columns):
                     image[:, :, rows[i], columns[j]] += y[:, :, a, b, i, j]
     p.nchw(out)[...] = image
+
+
+def local(p: Problem, x: Array, weight: Array, bias: Array | None, out: Array) -> None:
+    """conv2d with other weights, and perhaps another bias, for each output."""
+    order = [2 + p.weight_axes.index(letter) for letter in "OIHW" if letter in p.weight_axes]
+    weight = weight.transpose(0, 1, *order)
+    weight = weight.reshape(p.oh, p.ow, p.groups, p.oc // p.groups, p.ic // p.groups, p.kh, p.kw)
+    weight = weight[..., ::-1, ::-1] if p.flip else weight
+    x = p.nchw(x).reshape(p.n, p.groups, p.ic // p.groups, p.ih, p.iw)
+    y = np.zeros((p.n, p.groups, p.oc // p.groups, p.oh, p.ow), x.dtype)
+    rows, columns = np.arange(p.oh) * p.sh - p.pt, np.arange(p.ow) * p.sw - p.pl
+    for a in range(p.kh):
+        for b in range(p.kw):
+            pixels = pixels_at(x, rows + a * p.dh, columns + b * p.dw, p.padding_mode, p.fill_value)
+            y += np.einsum("hwgoc,ngchw->ngohw", weight[..., a, b], pixels)
+    y = y.reshape(p.n, p.oc, p.oh, p.ow)
+    if bias is not None:
+        y += bias[:, None, None] if bias.ndim == 1 else bias.reshape(p.oh, p.ow, p.oc).transpose(2, 0, 1)
+    p.nchw(out)[...] = y

@@ -131,6 +131,21 @@ def _fold(call: Call, options: dict[str, Any]) -> OperatorCall | None:
     return OperatorCall("fold2d", (cols,), ((size["H"], size["W"]), *unfolded.shape), unfolded.options, call)
 
 
+def _local(call: Call, options: dict[str, Any]) -> OperatorCall:
+    axes = [letter for letter in options.get("data_format", "NCHW") if letter != "N" or call.x.ndim == 4]
+    y = fastconv.conv2d(call.x, call.weight, **options, backend="reference")
+    size = dict(zip(axes if call.x.ndim > 2 else "HW", y.shape, strict=True))
+    rng = np.random.default_rng(0 if call.seed is None else call.seed)
+
+    def elsewhere(array: Array) -> Array:
+        """As many numbers for each output, drawn from those of an array."""
+        shape = (size["H"], size["W"], *array.shape)
+        return rng.choice(array.ravel(), shape) if array.size else np.empty(shape, array.dtype)
+
+    bias = None if call.bias is None else elsewhere(call.bias) if rng.random() < 0.5 else call.bias
+    return OperatorCall("local_conv2d", (call.x, elsewhere(call.weight), bias), (), options, call)
+
+
 def _kept(call: Call, options: dict[str, Any], *names: str) -> dict[str, Any]:
     """Options that an operator which copies has; a fill value is one of the image's."""
     kept = {key: value for key, value in options.items() if key in names}
@@ -150,6 +165,7 @@ DRAWN: dict[str, Callable[[Call, dict[str, Any]], OperatorCall | None]] = {
     "pad2d": _pad,
     "unfold2d": _unfold,
     "fold2d": _fold,
+    "local_conv2d": _local,
 }
 
 SUMS_ALONE = {"conv2d_grad_bias", "pad2d", "unfold2d", "fold2d"}  # operators without `algorithm`
