@@ -27,6 +27,11 @@ class OperatorCall(NamedTuple):
     options: dict[str, Any]
     of: Call
 
+    def __repr__(self) -> str:
+        """Arrays by shape and dtype: it is part of messages that are made whether they are raised or not."""
+        arrays = ", ".join("None" if a is None else f"{a.dtype} {a.shape}" for a in self.operands)
+        return f"{self.operator} of {arrays}, {self.shape}, {self.options}, made of {self.of}"
+
     def run(self, backend: str | None = None, **changes: Any) -> Any:
         """Return the result."""
         function = getattr(fastconv, self.operator)
