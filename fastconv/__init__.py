@@ -9,6 +9,7 @@ from . import expand, filters
 from ._api import conv2d, conv2d_output_shape, explain
 from ._arguments import PADDING_MODES
 from ._conv1d import conv1d, conv_transpose1d
+from ._conv3d import conv3d, conv_transpose3d
 from ._error_bound import conv2d_error_bound
 from ._errors import (
     BackendError,
@@ -58,8 +59,10 @@ __all__ = [
     "conv2d_grad_input",
     "conv2d_grad_weight",
     "conv2d_output_shape",
+    "conv3d",
     "conv_transpose1d",
     "conv_transpose2d",
+    "conv_transpose3d",
     "convolve2d",
     "correlate2d",
     "depthwise_conv2d",

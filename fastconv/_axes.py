@@ -90,7 +90,8 @@ def canonical(array: np.ndarray[Any, Any], axes: str, order: str) -> np.ndarray[
     """View of an array with other letters in another order; axes that it does not have are of size 1."""
     present = [axes.index(letter) for letter in order if letter in axes]
     absent = [i for i, letter in enumerate(order) if letter not in axes]
-    return np.expand_dims(array.transpose(present), tuple(absent))
+    view = array.transpose(present)
+    return np.expand_dims(view, tuple(absent)) if absent else view
 
 
 def refuse(sentence: str, context: str) -> NoReturn:

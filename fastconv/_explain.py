@@ -101,9 +101,11 @@ class Explanation:
 
     def __str__(self) -> str:
         p = self.problem
+        d = (p.depth.size, p.depth.k, p.depth.out) if p.operator.endswith("3d") else ()
         lines = [
-            f"{p.operator} {p.n}x{p.ic}x{p.ih}x{p.iw} * {p.oc}x{p.ic // p.groups}x{p.kh}x{p.kw} -> "
-            f"{p.n}x{p.oc}x{p.oh}x{p.ow} ({p.dtype}, computed in {p.compute}, {p.macs:.3g} multiply-adds)",
+            f"{p.operator} {_sizes(p.n, p.ic, *d[:1], p.ih, p.iw)} * "
+            f"{_sizes(p.oc, p.ic // p.groups, *d[1:2], p.kh, p.kw)} -> {_sizes(p.n, p.oc, *d[2:], p.oh, p.ow)} "
+            f"({p.dtype}, computed in {p.compute}, {p.macs:.3g} multiply-adds)",
             f"backend: {self.backend or 'none can'} (from {self.source})",
             *(f"  {name}: {verdict}" for name, verdict in self.candidates.items()),
         ]
@@ -117,6 +119,10 @@ class Explanation:
 
     def __repr__(self) -> str:
         return f"<Explanation: backend {self.backend}, from {self.source}>"
+
+
+def _sizes(*sizes: int) -> str:
+    return "x".join(map(str, sizes))
 
 
 def _details(plan: Any, num_threads: int, operands: tuple[Any, ...]) -> dict[str, Any]:

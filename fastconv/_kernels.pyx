@@ -484,11 +484,12 @@ cdef class Plan:
         return limit
 
     def pack(self, cnp.ndarray weight, int num_threads=0):
-        """Return the weights as the algorithm wants them, for `run`; None where it takes them as they are."""
-        if not self.plan.packed_bytes:
+        """Return the weights as the algorithm wants them, for `run`; None where it takes them as they are.
+
+        So does one that packs in rounds, which no plan of a prepared problem does: it has room for a share of them.
+        """
+        if not self.plan.packed_bytes or self.plan.packs_apart > 1:
             return None
-        if self.plan.packs_apart > 1:
-            raise ValueError("this plan packs in rounds, for a call; make one of a prepared problem.")
         cdef Packed packed = Packed(self.plan.packed_bytes)
         packed.algorithm = self.plan.algorithm
         packed.packing = self.plan.packing

@@ -83,6 +83,20 @@ OPERATORS = {
         "backends._taps:fold",
         "backends._windows:Fold",
     ),
+    "conv3d": Operator(
+        ("x", "weight", "bias"),
+        "y",
+        "_problem:of_conv3d",
+        "backends._volumes:correlate",
+        "backends._slices:Slices",
+    ),
+    "conv_transpose3d": Operator(
+        ("x", "weight", "bias"),
+        "x",
+        "_adjoint_problems:transpose3d",
+        "backends._volumes:transposed",
+        "backends._transpose3d:Transpose",
+    ),
 }
 OPERATORS |= {
     "conv1d": OPERATORS["conv2d"]._replace(problem="_problem:of_conv1d", case_of="conv2d"),

@@ -44,6 +44,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     },
     "_gradients": {"_api"},
     "_conv1d": {"_api"},
+    "_conv3d": {"_api"},
     "_views": {"_api", "_arguments", "_axes", "_receive", "backends._selection"},
     "_windows": {"_api"},
     "_window_problems": {"_arguments", "_axes", "_dtypes", "_problem"},
@@ -72,6 +73,10 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends._local": {"_problem", "backends._compositions", "backends._windows"},
     "backends._taps": {"_problem", "backends.reference"},
     "backends._phases": {"backends.reference"},
+    "backends._slices": {"_axes", "_problem", "backends._compositions", "backends.reference"},
+    "backends._transpose3d": {
+        *("_axes", "_problem", "backends._compositions", "backends._phases", "backends._slices"),
+    },
     "backends._table": {
         *("_config", "_errors", "_problem", "backends", "backends._compose", "backends._loading", "backends._types"),
     },
@@ -84,6 +89,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends.cpu": {"_arguments", "_config", "_cpus", "_errors", "_kernels", "_problem"},
     "backends.reference": {"_operators", "_problem"},
     "backends._adjoints": {"_problem", "backends.reference"},
+    "backends._volumes": {"_problem", "backends.reference"},
     "backends.dask._axis": {"backends.reference"},
     "backends.dask._adjoint": {"backends.reference", "backends.dask._axis"},
     "backends.dask._channels": {"_problem", "backends.dask._adjoint", "backends.dask._axis"},

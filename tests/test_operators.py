@@ -320,7 +320,7 @@ def test_it_is_said_how_an_operator_is_computed():
     assert report.details["composed"] == "from conv2d, 4 of them"
     assert "conv2d_grad_input" in str(report)
     with pytest.raises(ValueError, match="operator must be one of conv2d, conv2d_grad_input"):
-        fastconv.explain(GRAD, KERNEL, operator="conv3d")
+        fastconv.explain(GRAD, KERNEL, operator="conv4d")
     assert fastconv.backends(operator="conv2d_grad_input")["cpu"] == "usable, composed from conv2d"
     assert fastconv.backends(operator="conv2d_grad_input")["reference"] == "usable"
     config = fastconv.show_config()

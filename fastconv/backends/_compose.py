@@ -24,6 +24,7 @@ class Composition(Protocol):
     """One problem of an operator in terms of conv2d: a class, called with the problem."""
 
     problems: tuple[Problem, ...]  # of conv2d; none where it is done without
+    # `calls`: how many convolutions it comes down to, if some of them are the same problem
 
     def __call__(self, plans: Plans, x: Array, weight: Any, bias: Any, out: Array, num_threads: int) -> None:
         """Write the result into `out`, with a plan for each of `problems`."""
@@ -97,7 +98,8 @@ class ComposedPlan:
     def explain(self, num_threads: int) -> dict[str, Any]:
         """Return how it is composed, and what the largest convolution of it would do."""
         several = self.composition.problems
-        details: dict[str, Any] = {"composed": f"from conv2d, {len(several)} of them" if several else "in NumPy"}
+        calls = getattr(self.composition, "calls", len(several))
+        details: dict[str, Any] = {"composed": f"from conv2d, {calls} of them" if several else "in NumPy"}
         largest: Any = self.plans[max(several, key=lambda one: one.macs)] if several else None
         return details | (largest.explain(num_threads) if hasattr(largest, "explain") else {})
 

@@ -70,11 +70,11 @@ class GradInput:
             taps = kernel[:, :, rows.taps, columns.taps][:, :, ::-1, ::-1]
             if self.folds:
                 part = np.empty((p.n, p.ic, rows.size, columns.size), p.compute)
-                _convolve(plans, problem, seen, taps, part, num_threads)
+                convolve(plans, problem, seen, taps, part, num_threads)
                 part = folded(part, 2, rows.pixels, p.pt, p.ih, p.padding_mode)
                 result += folded(part, 3, columns.pixels, p.pl, p.iw, p.padding_mode)
             else:
-                _convolve(plans, problem, seen, taps, result[:, :, rows.pixels, columns.pixels], num_threads)
+                convolve(plans, problem, seen, taps, result[:, :, rows.pixels, columns.pixels], num_threads)
         with np.errstate(over="ignore", invalid="ignore"):
             if bias is not None:
                 result += bias.astype(p.compute)[:, None, None]
@@ -121,7 +121,7 @@ class GradWeight:
         image = x.reshape(conv.n, conv.ic, conv.ih, conv.iw)
         result = p.oihw(out).transpose(1, 0, 2, 3)
         sums = result if self.fits else np.empty((conv.n, conv.oc, conv.oh, conv.ow), out.dtype)
-        _convolve(plans, conv, image, p.nchw(weight).transpose(1, 0, 2, 3), sums, num_threads)
+        convolve(plans, conv, image, p.nchw(weight).transpose(1, 0, 2, 3), sums, num_threads)
         if not self.fits:
             result[...] = sums[:, :, : p.kh, : p.kw]
 
@@ -149,10 +149,25 @@ def _conv2d(p: Problem, **changes: Any) -> Problem:
     return p._replace(**(simple | changes))
 
 
-def _convolve(plans: Plans, problem: Problem, image: Array, kernel: Array, result: Array, num_threads: int) -> None:
+def convolve(
+    plans: Plans,
+    problem: Problem,
+    image: Array,
+    kernel: Array,
+    result: Array,
+    num_threads: int,
+    bias: Any = None,
+    shared: dict[Any, Any] | None = None,
+) -> None:
+    """Run the plan of a convolution on views with the axes N, C, H, W and O, I, H, W.
+
+    `shared` is for what plans make of a kernel that several are run with.
+    """
+    plan = plans[problem]
+    packed = () if shared is None or not hasattr(plan, "pack") else (plan.pack(kernel, shared, num_threads),)
     order = ["NCHW".index(letter) for letter in problem.x_axes]
     written = result.transpose(order)
-    given = plans[problem](image.transpose(order), kernel, None, written, num_threads)
+    given = plan(image.transpose(order), kernel, bias, written, num_threads, *packed)
     if given is not written:
         if type(given) is not np.ndarray or given.shape != written.shape or given.dtype != problem.dtype:
             kind = type(given).__name__

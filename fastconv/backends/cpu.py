@@ -92,6 +92,13 @@ class CpuPlan:
         """Return the plan of the same problem for weights that stay the same."""
         return PreparedCpuPlan(self, weight, bias, shared)
 
+    def pack(self, weight: Array, shared: dict[Any, Any], num_threads: int = 0) -> Any:
+        """Return the weights as tasks want them, kept in `shared` for all plans that do; None for as they are."""
+        key = self.kernel.packing
+        if self.problem.compute.kind != "c" and weight.size and key not in shared:  # parts of complex ones are not
+            shared[key] = self.kernel.pack(ready(weight, self.problem.compute), num_threads)
+        return shared.get(key)
+
     def remember(self, calls: Any, arguments: tuple[Any, ...]) -> Any:
         """Let the next call of a function with the same arguments skip all checks, if it needs no conversion."""
         calls = _kernels.CallCache(256) if calls is None else calls
@@ -165,16 +172,12 @@ class PreparedCpuPlan:
 
     def __init__(self, plan: CpuPlan, weight: Array, bias: Array | None, shared: dict[Any, Any]) -> None:
         problem, isa = plan.problem, plan.kernel.isa
-        is_real = problem.compute.kind != "c"  # the parts of complex weights are not packed
-        self.plan = CpuPlan(problem, isa, *plan.asked, prepared=is_real)
+        self.plan = CpuPlan(problem, isa, *plan.asked, prepared=problem.compute.kind != "c")
         self.explain = self.plan.explain
         self.error = self.plan.error
         self.weight = ready(weight, problem.compute)
         self.bias = None if bias is None else ready(bias, problem.compute)
-        key = self.plan.kernel.packing
-        if is_real and problem.oc and key not in shared:
-            shared[key] = self.plan.kernel.pack(self.weight)
-        self.packed = shared.get(key)
+        self.packed = self.plan.pack(self.weight, shared)
 
     def __call__(self, x: Array, out: Array, num_threads: int) -> Array:
         """Write the result into `out`."""

@@ -12,7 +12,7 @@ import numpy as np
 
 import fastconv
 
-from ._calls import Call, random_call
+from ._calls import Call, make_array, random_call
 from ._judge import expect
 
 Array = np.ndarray[Any, Any]
@@ -159,6 +159,53 @@ def _kept(call: Call, options: dict[str, Any], *names: str) -> dict[str, Any]:
     return kept
 
 
+def _conv3d(call: Call, options: dict[str, Any]) -> OperatorCall:
+    volume = _volume(call, options)
+    return OperatorCall("conv3d", (volume.x, volume.weight, volume.bias), (), volume.options, volume)
+
+
+def _transpose3d(call: Call, options: dict[str, Any]) -> OperatorCall | None:
+    if not call.weight.size:
+        return None
+    volume = _volume(call, options)
+    grad = _like(fastconv.conv3d(volume.x, volume.weight, **volume.options, backend="reference"), volume)
+    size = dict(zip(volume.options["data_format"][-volume.x.ndim :], volume.x.shape, strict=True))
+    channels = size.get("C", 1)
+    bias = np.arange(channels).astype(grad.dtype) if channels % 2 else None
+    options = volume.options | {"output_shape": tuple(size[letter] for letter in "DHW")}
+    return OperatorCall("conv_transpose3d", (grad, volume.weight, bias), (), options, volume)
+
+
+def _volume(call: Call, options: dict[str, Any]) -> Call:
+    """A call of conv3d like a call of conv2d, with a depth that is drawn for it."""
+    rng = np.random.default_rng([3, 0 if call.seed is None else call.seed])
+    k, size, stride, dilation, before, after = (int(rng.integers(low, high)) for low, high in DEPTHS)
+    padding = options["padding"]
+    if not isinstance(padding, str):
+        each = (padding, padding) if isinstance(padding, int) else padding
+        padding = ((before, after), *((p, p) if isinstance(p, int) else p for p in each))
+    size = max(size, (k - 1) * dilation + 1 - (0 if isinstance(padding, str) else before + after))
+    arrays, formats = [], []
+    for array, axes, depth in (
+        (call.x, options.get("data_format", "HW"), size),
+        (call.weight, options.get("weight_format", "HW"), k),
+    ):
+        place = int(rng.integers(len(axes) + 1))
+        letters = axes[:place] + "D" + axes[place:]
+        sizes = dict(zip(axes, array.shape, strict=True)) | {"D": depth}
+        arrays.append(make_array(rng, letters, sizes, array.dtype.newbyteorder("=").str, call.exact))
+        formats.append(letters)
+    of_three = {
+        "stride": (stride, *np.broadcast_to(options["stride"], 2).tolist()),
+        "dilation": (dilation, *np.broadcast_to(options["dilation"], 2).tolist()),
+        "padding": padding,
+    }
+    of_three |= {"data_format": formats[0], "weight_format": formats[1]}
+    return call._replace(x=arrays[0], weight=arrays[1], options=options | of_three)
+
+
+DEPTHS = ((1, 4), (1, 6), (1, 4), (1, 3), (0, 3), (0, 3))  # ranges of kernel, size, stride, dilation, padding
+
 # How a call of an operator is drawn: from a call of conv2d and its options but for dtype; None where it has none.
 DRAWN: dict[str, Callable[[Call, dict[str, Any]], OperatorCall | None]] = {
     "conv2d_grad_input": _grad_input,
@@ -171,6 +218,8 @@ DRAWN: dict[str, Callable[[Call, dict[str, Any]], OperatorCall | None]] = {
     "unfold2d": _unfold,
     "fold2d": _fold,
     "local_conv2d": _local,
+    "conv3d": _conv3d,
+    "conv_transpose3d": _transpose3d,
 }
 
 SUMS_ALONE = {"conv2d_grad_bias", "pad2d", "unfold2d", "fold2d"}  # operators without `algorithm`
