@@ -1,6 +1,7 @@
 """ONNX as an oracle: its node cases, its files with results from PyTorch, its networks, its own Conv.
 
-conv2d takes the place of the operators Conv and ConvInteger in ONNX's reference evaluator.
+conv1d, conv2d and conv3d take the place of the operators Conv and ConvInteger in ONNX's reference evaluator, and their
+transposes that of ConvTranspose.
 """
 
 import pathlib
@@ -24,27 +25,47 @@ PADDING = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower", "VALID": "valid"}
 
 
 def arguments(rank, auto_pad=None, dilations=None, group=1, kernel_shape=None, pads=None, strides=None):
-    """ONNX's attributes as arguments of conv2d; those of one axis are of the second, with a first of size one."""
+    """ONNX's attributes as arguments of conv2d, or of its like for so many axes."""
     pads = tuple(pads or [0] * 2 * rank)
     padding = PADDING.get(auto_pad, tuple(zip(pads[:rank], pads[rank:], strict=True)))
     stride, dilation = tuple(strides or [1] * rank), tuple(dilations or [1] * rank)
-    if rank == 1:
-        stride, dilation = (1, *stride), (1, *dilation)
-        padding = padding if isinstance(padding, str) else ((0, 0), *padding)
     return {"stride": stride, "padding": padding, "dilation": dilation, "groups": group or 1}
 
 
 def operators(conv2d):
-    """Conv and ConvInteger for the evaluator, computed by conv2d, and the list of the calls that they get."""
+    """Conv, ConvInteger and ConvTranspose for the evaluator, by conv2d and its like, and a list of the calls."""
     calls = []
+    how = getattr(conv2d, "keywords", {})
 
     def convolve(x, weight, *bias, dtype=None, **attributes):
         calls.append((x.shape, weight.shape))
         options = arguments(x.ndim - 2, **attributes) | {"dtype": dtype}
-        if x.ndim == 3:
-            return conv2d(x[:, :, None], weight[:, :, None], *bias, **options)[:, :, 0]
-        assert x.ndim == 4
-        return conv2d(x, weight, *bias, **options)
+        return getattr(fastconv, f"conv{x.ndim - 2}d")(x, weight, *bias, **options, **how)
+
+    class ConvTranspose(OpRun):
+        op_domain = ""
+
+        def _run(
+            self, x, weight, *bias, auto_pad="NOTSET", output_padding=None, output_shape=None, pads=None, **others
+        ):
+            calls.append((x.shape, weight.shape))
+            rank = x.ndim - 2
+            options = arguments(rank, pads=pads, **others)
+            stride, extra = options["stride"], list(output_padding or [0] * rank)
+            if auto_pad in ("SAME_UPPER", "SAME_LOWER") and output_shape is None:
+                output_shape = [n * s for n, s in zip(x.shape[2:], stride, strict=True)]
+            if output_shape is not None:  # then the standard derives the padding from it
+                sizes = zip(
+                    x.shape[2:], stride, options["dilation"], weight.shape[2:], extra, output_shape, strict=True
+                )
+                total = [s * (n - 1) + e + (k - 1) * d + 1 - out for n, s, d, k, e, out in sizes]
+                pairs = [(t // 2, t - t // 2) if auto_pad == "SAME_UPPER" else (t - t // 2, t // 2) for t in total]
+                options["padding"] = tuple(pairs)
+            function = getattr(fastconv, f"conv_transpose{rank}d")
+            # What is asked for beyond what the taps reach is padding below zero there, and output_padding here.
+            extra = [e + max(-high, 0) for e, (_, high) in zip(extra, options["padding"], strict=True)]
+            options["padding"] = tuple((low, max(high, 0)) for low, high in options["padding"])
+            return (function(x, weight, *bias, output_padding=extra, **options, **how),)
 
     class Conv(OpRun):
         op_domain = ""
@@ -63,12 +84,12 @@ def operators(conv2d):
                 weight -= w_zero_point.reshape(-1, *[1] * (weight.ndim - 1))
             return (convolve(x, weight, dtype=np.int32, **attributes),)
 
-    return [Conv, ConvInteger], calls
+    return [Conv, ConvInteger, ConvTranspose], calls
 
 
 def count(model):
     """Number of nodes that `operators` computes."""
-    return sum(node.op_type in ("Conv", "ConvInteger") for node in model.graph.node)
+    return sum(node.op_type in ("Conv", "ConvInteger", "ConvTranspose") for node in model.graph.node)
 
 
 def run(model, feeds, new_ops):
@@ -91,6 +112,7 @@ NODE_CASES = {
     "test_convinteger_with_padding",
     "test_convinteger_without_padding",
 }
+TRANSPOSED = 11  # cases of ConvTranspose, of one, two and three axes
 CAUSAL = 13  # cases of CausalConvWithState, a function whose body is a Conv of one axis
 
 
@@ -105,6 +127,7 @@ def node_cases():
 def test_node_cases_are_all_here(node_cases):
     assert set(node_cases) >= NODE_CASES
     assert sum(name.startswith("test_causal_conv_with_state") for name in node_cases) >= CAUSAL
+    assert sum(name.startswith("test_convtranspose") for name in node_cases) >= TRANSPOSED
 
 
 def test_node_cases(conv2d, node_cases, subtests):
@@ -123,16 +146,14 @@ def test_node_cases(conv2d, node_cases, subtests):
 
 # The cases that lie in files, with results of PyTorch.
 
-PATTERNS = ["pytorch-converted/test_Conv1d*", "pytorch-converted/test_Conv2d*", "pytorch-operator/test_operator_conv"]
+PATTERNS = ["pytorch-converted/test_Conv*", "pytorch-operator/test_operator_conv*"]
 FILES = sorted(path.relative_to(DATA).as_posix() for pattern in PATTERNS for path in DATA.glob(pattern))
 
 
 def test_files_are_all_here():
     found = {path.parent.relative_to(DATA).as_posix() for path in DATA.glob("*/*/model.onnx") if count(onnx.load(path))}
-    of_three_axes = {name for name in found if "Conv3d" in name}  # out of conv2d's reach
-    assert set(FILES) == found - of_three_axes
-    assert len(FILES) >= 8 + 11 + 1
-    assert len(of_three_axes) >= 7
+    assert set(FILES) == found
+    assert len(FILES) >= 8 + 11 + 7 + 2 + 2
 
 
 @pytest.mark.parametrize("name", FILES)
