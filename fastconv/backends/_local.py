@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._problem import Problem
-from ._compositions import Plans, _conv2d, _convolve
+from ._compositions import Plans, _conv2d, convolve
 from ._windows import Unfold
 
 Array = np.ndarray[Any, Any]
@@ -73,24 +73,24 @@ class Local:
         for top in range(0, p.oh, self.height):
             for left in range(0, p.ow, self.width):
                 strip = slice(top, min(top + self.height, p.oh)), slice(left, min(left + self.width, p.ow))
-                sums = self._convolve(plans, seen[:, :, :, strip[0], strip[1]], weight[strip], num_threads)
+                sums = self.convolve(plans, seen[:, :, :, strip[0], strip[1]], weight[strip], num_threads)
                 with np.errstate(over="ignore", invalid="ignore"):
                     result[strip] = sums if bias is None else sums + bias[strip]
 
-    def _convolve(self, plans: Plans, seen: Array, weight: Array, num_threads: int) -> Array:
+    def convolve(self, plans: Plans, seen: Array, weight: Array, num_threads: int) -> Array:
         """The sums of a strip, as OH, OW, N, O."""
         p, (h, w) = self.problem, weight.shape[:2]
         problem = self.of_pixels[h * w]
         if self.turned:
             kernel = seen.transpose(3, 4, 0, 1, 2, 5).reshape(h * w * p.n, -1, 1, 1)
             result = np.empty((1, h * w * p.n, 1, p.oc), self.sums)
-            _convolve(plans, problem, weight.reshape(1, -1, 1, p.oc), kernel, result, num_threads)
+            convolve(plans, problem, weight.reshape(1, -1, 1, p.oc), kernel, result, num_threads)
             return result.reshape(h, w, p.n, p.oc)
         image = seen.transpose(1, 0, 2, 3, 4, 5).reshape(1, p.kh, p.n * p.kw, h * w * p.ic)
         sizes = {"O": h * w * p.oc, "I": p.ic // p.groups, "H": p.kh, "W": p.kw}
         kernel = weight.transpose(self.order).reshape([sizes[letter] for letter in problem.weight_axes])
         result = np.empty((1, 1, p.n, h * w * p.oc), self.sums)
-        _convolve(plans, problem, image.transpose(0, 3, 1, 2), kernel, result.transpose(0, 3, 1, 2), num_threads)
+        convolve(plans, problem, image.transpose(0, 3, 1, 2), kernel, result.transpose(0, 3, 1, 2), num_threads)
         return result.reshape(p.n, h, w, p.oc).transpose(1, 2, 0, 3)
 
     def _padded(self, image: Array) -> Array:
