@@ -105,8 +105,7 @@ static double cycles(const fc_problem *p, const fc_tile *tile, const fc_cut *c, 
     const int64_t work = c->rows * c->columns;
     const double calls = (double)ceil_div(work, tile->rows) / (double)work * (double)c->panels * TILE;
     /* Vectors that a step of a register tile loads are its rows and the panel's: more than it multiplies, if either is one. */
-    const double height = (double)least(work, tile->rows), width = (double)c->vecs / (double)c->panels;
-    const double loads = (height + width) / (height * width);
+    const double loads = 1 / (double)least(work, tile->rows) + (double)c->panels / (double)c->vecs;
     const double products = tiles * (double)c->points * ((double)c->vecs * igc * (loads > 1 ? loads : 1) + calls);
     const double once = weighing(p, tile, c, products, 1), each = weighing(p, tile, c, products, 0);
     *apart = p->prepared || once <= each;
