@@ -15,6 +15,7 @@ enum {
     PRODUCT = 4,             /* to multiply it, */
     ENDS = 12,               /* and to load its factors and store it; */
     PIXEL = 14,              /* to bring or take away a line of 64 bytes, */
+    FAR_BYTES = 1 << 20,     /* of an image that does not stay in the second-level cache, */
     STREAM = 4,              /* to call in a line of kernels' spectra, */
     PACK = 30,               /* and to gather and scatter a vector of theirs; */
     BEGIN = 1000,            /* of a tile or a kernel, whatever its size */
@@ -43,6 +44,15 @@ fc_spectrum fc_spectrum_of(const fc_problem *p, const fc_tile *tile, int eight, 
     while (s.oc_blocks < s.held && s.groups * s.tile_blocks * s.oc_blocks < LEAST_TASKS)
         s.oc_blocks = least(2 * s.oc_blocks, s.held);
     return s;
+}
+
+/* Estimated cycles to move `pixels` of a tile one by one, where other channels' lie between one and the next. Of an image that is
+ * far away, each channel calls all lines in again. */
+static double apart(const fc_problem *p, int64_t channels, int64_t image, int64_t pixels)
+{
+    const int64_t step = channels * element_size(p);
+    const double line = step * image > FAR_BYTES ? (double)least(step, 64) / 32 : 0;
+    return p->channels_last && channels > 1 ? (double)least(pixels, image) * (1.5 + line) : 0;
 }
 
 /* Estimated cycles of one thread. */
@@ -82,5 +92,8 @@ fc_spectrum fc_cheapest_spectrum(const fc_problem *p, const fc_tile *tile, doubl
                 *least_cost = takes;
             }
         }
-    return best;
+    const double tiles = (double)p->groups * (double)best.tiles, again = (double)(best.oc_rounds * best.oc_blocks);
+    *least_cost += tiles * (double)(p->ic / p->groups) * again * apart(p, p->ic, p->ih * p->iw, 2 * best.down.points * best.across.points);
+    *least_cost += tiles * (double)(p->oc / p->groups) * apart(p, p->oc, p->oh * p->ow, best.tall * best.wide);
+    return best; /* the same in all layouts, to the same bits */
 }
