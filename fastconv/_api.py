@@ -13,6 +13,7 @@ from ._explain import Explanation, record
 from ._forks import Lock
 from ._operators import OPERATORS, find
 from ._problem import Problem, check_out, check_shape, of_conv1d
+from ._problems import problem_of
 from ._receive import receive, receive_named
 from .backends import BackendPlan
 from .backends._selection import is_default, selection, traces
@@ -269,7 +270,7 @@ def call(
     names, source = selection(backend)
     named = dict(zip(row.operands, operands, strict=True))
     taken, seen, choice = receive_named({**named, "out": out}, names, source)
-    problem = find(row.problem)(*seen, *arguments, **options)
+    problem = problem_of(operator, seen, arguments, options)
     result: Array = compute(problem, *choice, (*taken, None, None)[:3], out, num_threads)[0]
     return result
 
