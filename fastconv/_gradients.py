@@ -143,7 +143,8 @@ def conv2d_grad_weight(
     `fill_value` or as what `padding_mode` repeats. Of complex numbers the image is conjugated, as PyTorch has it.
 
     Each value is one sum over images and outputs, exact for integers; for floats it has the error bound of `conv2d`
-    with the same `algorithm`, with as many terms as `grad` has images and pixels. NaN and infinities, in `grad` and in
+    with the same `algorithm`, with as many terms as `grad` has images and pixels, and a rounding more for each image
+    after the first where there are several groups. NaN and infinities, in `grad` and in
     padding too, reach exactly the values that they are factors of.
 
     Examples

@@ -352,3 +352,25 @@ def test_every_row_of_the_table_is_whole(name):
 def test_nothing_but_rows_of_the_table_is_known_elsewhere():
     assert set(DRAWN) == set(OPERATORS) - {"conv2d"}
     assert set(DRAWN) >= SUMS_ALONE
+
+
+def test_what_equals_an_earlier_argument_is_checked_all_the_same():
+    """Problems are kept by their arguments, and True and 1.0 equal 1."""
+    x = np.ones((1, 1, 3, 3))
+    for stride, groups in ((1, 1), ((1, 1), 1)):
+        conv2d_grad_weight(x, x, (1, 1, 1, 1), stride, 0, 1, groups)
+    for stride, groups in ((1.0, 1), (True, 1), ((True, 1), 1), (1, True), (1, 1.0)):
+        with pytest.raises(TypeError):
+            conv2d_grad_weight(x, x, (1, 1, 1, 1), stride, 0, 1, groups)
+    assert conv2d_grad_weight(x, x, (1, 1, 1, 1), [1, 1])[0, 0, 0, 0] == 9
+
+
+def test_images_are_summed_whatever_the_convolutions_of_a_gradient_of_kernels():
+    rng = np.random.default_rng(0)
+    for k, stride, groups, padding in ((1, 1, 1, 0), (1, 2, 4, 0), (3, 2, 8, 1), (3, 1, 2, 0), (1, 1, 8, 1)):
+        x, weight = integers(rng, (3, 8, 9, 7)), np.ones((8, 8 // groups, k, k), int)
+        grad = integers(rng, conv2d(x, weight, None, stride, padding, 1, groups).shape)
+        for dtype in (np.int64, np.float32, np.float16):
+            arguments = (x.astype(dtype), grad.astype(dtype), weight.shape, stride, padding, 1, groups)
+            result = conv2d_grad_weight(*arguments)
+            np.testing.assert_array_equal(result, conv2d_grad_weight(*arguments, backend="reference"))

@@ -89,19 +89,33 @@ class Transpose(GradInput):
 
 
 class GradWeight:
-    """Gradient with respect to the kernels: batch and channels exchanged, the gradient a kernel, dilation as stride."""
+    """Gradient with respect to the kernels: batch and channels exchanged, the gradient a kernel, dilation as stride.
+
+    For kernels of one pixel, images are rows of one map. Images of several groups are convolved one by one, and added.
+    """
 
     def __init__(self, problem: Problem) -> None:
         p = self.problem = problem
+        self.flat = p.kh == p.kw == 1 < p.n and not any((p.pt, p.pb, p.pl, p.pr))
         self.rows = self._axis(p.ih, p.kh, p.sh, p.dh, p.pt, p.oh)
         self.columns = self._axis(p.iw, p.kw, p.sw, p.dw, p.pl, p.ow)
         (ih, pb, kh), (iw, pr, kw) = self.rows, self.columns
         self.fits = (kh, kw) == (p.kh, p.kw)
-        self.convolution = _conv2d(
-            p, n=p.ic // p.groups, groups=p.groups, ic=p.groups * p.n, oc=p.oc, ih=ih, iw=iw, kh=p.oh, kw=p.ow, oh=kh,
-            ow=kw, sh=p.dh, sw=p.dw, dh=p.sh, dw=p.sw, pt=p.pt, pb=pb, pl=p.pl, pr=pr, padding_mode=p.padding_mode,
-            fill_value=p.fill_value.conjugate(),
-        )  # fmt: skip
+        self.images = p.n if p.groups == 1 or self.flat else 1  # of one convolution
+        self.sums = p.dtype if self.images == p.n else p.compute
+        sizes: dict[str, Any] = {"n": p.ic // p.groups, "groups": p.groups, "oc": p.oc, "dtype": self.sums}
+        if self.flat:
+            pixels = p.oh * p.ow
+            self.convolution = _conv2d(
+                p, ic=p.groups, ih=p.n, iw=pixels, kh=p.n, kw=pixels, oh=1, ow=1, dh=1, dw=1, pt=0, pb=0, pl=0, pr=0,
+                **sizes,
+            )  # fmt: skip
+        else:
+            self.convolution = _conv2d(
+                p, ic=p.groups * self.images, ih=ih, iw=iw, kh=p.oh, kw=p.ow, oh=kh, ow=kw, sh=p.dh, sw=p.dw, dh=p.sh,
+                dw=p.sw, pt=p.pt, pb=pb, pl=p.pl, pr=pr, padding_mode=p.padding_mode,
+                fill_value=p.fill_value.conjugate(), **sizes,
+            )  # fmt: skip
         self.problems: tuple[Problem, ...] = (self.convolution,)
 
     def _axis(self, size: int, k: int, s: int, d: int, before: int, out: int) -> tuple[int, int, int]:
@@ -115,15 +129,28 @@ class GradWeight:
     def __call__(self, plans: Plans, x: Array, weight: Any, bias: Any, out: Array, num_threads: int) -> None:
         """Write the gradient into `out`."""
         p, conv = self.problem, self.convolution
-        x = _conjugate(p.nchw(x)[:, :, : conv.ih, : conv.iw])
-        # Channels are those of a group, and then all images; a view unless there are several of both.
-        x = x.reshape(p.n, p.groups, p.ic // p.groups, *x.shape[2:]).transpose(2, 1, 0, 3, 4)
-        image = x.reshape(conv.n, conv.ic, conv.ih, conv.iw)
+        images, grad = _conjugate(p.nchw(x)), p.nchw(weight)
         result = p.oihw(out).transpose(1, 0, 2, 3)
-        sums = result if self.fits else np.empty((conv.n, conv.oc, conv.oh, conv.ow), out.dtype)
-        convolve(plans, conv, image, p.nchw(weight).transpose(1, 0, 2, 3), sums, num_threads)
-        if not self.fits:
-            result[...] = sums[:, :, : p.kh, : p.kw]
+        in_place = self.fits and out.dtype == self.sums
+        sums = result if in_place else np.empty((conv.n, conv.oc, conv.oh, conv.ow), self.sums)
+        if self.flat:  # views, unless pixels are apart: then those that are read are copied
+            images = images[:, :, :: p.sh, :: p.sw][:, :, : p.oh, : p.ow]
+            image = images.reshape(p.n, p.groups, conv.n, -1).transpose(2, 1, 0, 3)
+            kernel = grad.reshape(p.n, 1, p.oc, -1).transpose(2, 1, 0, 3)
+            convolve(plans, conv, image, kernel, sums, num_threads)
+        for first in range(0, 0 if self.flat else p.n, self.images):
+            some = slice(first, first + self.images)
+            # Channels are those of a group, and then all images.
+            image = images[some, :, : conv.ih, : conv.iw].reshape(self.images, p.groups, conv.n, conv.ih, conv.iw)
+            image = image.transpose(2, 1, 0, 3, 4).reshape(conv.n, conv.ic, conv.ih, conv.iw)
+            part = np.empty_like(sums) if first else sums
+            convolve(plans, conv, image, grad[some].transpose(1, 0, 2, 3), part, num_threads)
+            if first:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    sums += part
+        if not in_place:
+            with np.errstate(over="ignore", invalid="ignore"):
+                result[...] = sums[:, :, : p.kh, : p.kw]
 
 
 class GradBias:

@@ -2,14 +2,28 @@
 
 #include "algorithms/common.h"
 
+static inline void copy_vector(char *to, const char *from, int64_t bytes)
+{
+    if (bytes == 64)
+        memcpy(to, from, 64);
+    else
+        copy_run(to, from, bytes);
+}
+
 /* Pixels [begin, end) of a row of the window, one at a time: what lies outside the image, or in no order of use. */
 static void copy_lanes(const fc_plan *plan, const fc_operands *operands, const char *row, int64_t column0, int64_t begin,
                        int64_t end, int64_t channels, char *to)
 {
     const fc_problem *p = &plan->problem;
     const int64_t *x = operands->x.stride, size = element_size(p), lanes = plan->tile->lanes;
+    const char *filled = NULL; /* a vector of the constant, once there is one: small maps have more of a border than pixels */
     for (int64_t j = begin; j < end; j++) {
         const int64_t column = row ? fc_extend(p->padding_mode, column0 + j, p->iw) : -1;
+        if (column < 0 && filled) {
+            copy_vector(to + j * lanes * size, filled, lanes * size);
+            continue;
+        }
+        filled = column < 0 ? to + j * lanes * size : filled;
         for (int64_t c = 0; c < (column < 0 ? lanes : channels); c++)
             copy_one(to + (j * lanes + c) * size,
                      column < 0 ? (const char *)&operands->fill : row + column * x[3] + c * x[1], size);
@@ -46,7 +60,7 @@ void fc_copy_lanes(const fc_plan *plan, const fc_operands *operands, const char 
         const char *from = row + (left + begin) * x[3];
         if (beside)
             for (int64_t j = begin; j < end; j++, from += x[3])
-                copy_run(to + j * pixel, from, channels * size);
+                copy_vector(to + j * pixel, from, channels * size);
         else if (x[3] == size)
             plan->transpose(to + begin * pixel, NULL, pixel, from, x[1], channels, end - begin);
         else

@@ -62,11 +62,11 @@ typedef struct {
 
 /* A microkernel for depthwise kernels, a vector of channels:
  *
- *   y[i * y_step][j] = sum over s < steps of x[i * x_step + xoff[s]][j] * w[s][j], + bias[j]
+ *   y[i * y_step][j] = from[i * y_step][j] + sum over s < steps of x[i * x_step + xoff[s]][j] * w[s][j], + bias[j]
  *
- * for i < pixels and j < lanes; steps and offsets in bytes. `w` and `bias` are dense; `bias` may be NULL. Each output is one
- * chain in the order of s. Leaf. */
-typedef void (*fc_channels_fn)(int64_t steps, const char *x, int64_t x_step, const int64_t *xoff, const void *w,
+ * for i < pixels and j < lanes; steps and offsets in bytes. `w` and `bias` are dense; `from`, which may be y, and `bias` may be
+ * NULL. Each output is one chain in the order of s. Leaf. */
+typedef void (*fc_channels_fn)(int64_t steps, const char *x, int64_t x_step, const int64_t *xoff, const void *w, const void *from,
                                const void *bias, char *y, int64_t y_step);
 
 /* The same for a kernel of `kh` rows, `x_row` apart, of a width and for a horizontal stride of its own, without dilation,
@@ -75,7 +75,6 @@ typedef void (*fc_slide_fn)(int64_t kh, const char *x, int64_t x_row, int64_t x_
                             char *y, int64_t y_step);
 
 enum { FC_PIXELS = 7 };
-
 typedef struct {
     int lanes;
     fc_channels_fn run[FC_PIXELS + 1]; /* by pixels, from 1 */

@@ -283,7 +283,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 const int64_t at_j = least(j, p->ow - FC_PIXELS);
                 slide(p->kh, from + at_j * p->sw * x_step, p->dh * x_row, x_step, weights, b, out + at_j * y_step, y_step);
             } else
-                kernel->run[least(FC_PIXELS, p->ow - j)](taps, from + j * p->sw * x_step, p->sw * x_step, offsets, weights, b,
+                kernel->run[least(FC_PIXELS, p->ow - j)](taps, from + j * p->sw * x_step, p->sw * x_step, offsets, weights, NULL, b,
                                                          out + j * y_step, y_step);
     }
     if (!direct)

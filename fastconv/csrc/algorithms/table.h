@@ -2,6 +2,8 @@
  * Of equal costs the earlier row wins. */
 
 FC_ALGORITHM(depthwise)
+FC_ALGORITHM(inner)
+FC_ALGORITHM(outer)
 FC_ALGORITHM(panel)
 FC_ALGORITHM(planes)
 FC_ALGORITHM(interleaved)

@@ -19,13 +19,18 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, store)(V(VE
 /* Any taps, 1 to 7 pixels: each weight is loaded once for all, pixels are memory operands. */
 static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, any)(const int pixels, int64_t steps, const char *x,
                                                                           int64_t x_step, const int64_t *xoff, const void *w,
-                                                                          const void *bias, char *y, int64_t y_step)
+                                                                          const void *from, const void *bias, char *y,
+                                                                          int64_t y_step)
 {
     const FC_ELEMENT *weights = w;
     V(VEC) acc[FC_PIXELS];
     FC_UNROLL
     for (int i = 0; i < pixels; i++)
         acc[i] = V(ZERO)();
+    if (from)
+        FC_UNROLL
+        for (int i = 0; i < pixels; i++)
+            acc[i] = V(LOAD)((const FC_ELEMENT *)((const char *)from + i * y_step));
     FC_ROLLED
     for (int64_t s = 0; s < steps; s++, weights += V(LANES)) {
         const V(VEC) v = V(LOAD)(weights);
@@ -69,9 +74,9 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, slide)(cons
 
 #define FC_ANY(PIXELS)                                                                                                 \
     static void FC_PASTE2(FC_NAME, PIXELS)(int64_t steps, const char *x, int64_t x_step, const int64_t *xoff,          \
-                                           const void *w, const void *bias, char *y, int64_t y_step)                   \
+                                           const void *w, const void *from, const void *bias, char *y, int64_t y_step) \
     {                                                                                                                  \
-        FC_PASTE2(FC_NAME, any)(PIXELS, steps, x, x_step, xoff, w, bias, y, y_step);                                   \
+        FC_PASTE2(FC_NAME, any)(PIXELS, steps, x, x_step, xoff, w, from, bias, y, y_step);                             \
     }
 #define FC_SLIDE(KW, STRIDE)                                                                                           \
     static void FC_PASTE3(FC_NAME, KW, STRIDE)(int64_t kh, const char *x, int64_t x_row, int64_t x_step,               \
