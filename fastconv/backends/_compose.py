@@ -15,7 +15,7 @@ from .._problem import Problem
 from . import Backend, BackendPlan, BackendSpec
 
 if TYPE_CHECKING:
-    from ._compositions import Plans
+    from ._convolve import Plans
 
 Array = np.ndarray[Any, Any]
 

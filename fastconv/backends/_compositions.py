@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .._errors import BackendResultError
 from .._problem import Problem
+from ._convolve import Array, Plans, convolve, on_views
 from ._phases import Phase, folded, phases
-
-Array = np.ndarray[Any, Any]
-Plans = Mapping[Problem, Callable[..., Any]]
 
 
 class GradInput:
@@ -47,7 +43,7 @@ class GradInput:
         p = self.problem
         kh, kw = len(range(p.kh)[rows.taps]), len(range(p.kw)[columns.taps])
         ih, iw = max(rows.cut.stop - rows.cut.start, 1), max(columns.cut.stop - columns.cut.start, 1)
-        return _conv2d(
+        return on_views(
             p, n=p.n, groups=p.groups, ic=p.oc, oc=p.ic, ih=ih, iw=iw, kh=kh, kw=kw, oh=rows.size, ow=columns.size,
             dh=p.dh // math.gcd(p.sh, p.dh), dw=p.dw // math.gcd(p.sw, p.dw), pt=rows.before, pb=rows.after,
             pl=columns.before, pr=columns.after, dtype=self.sums,
@@ -106,12 +102,12 @@ class GradWeight:
         sizes: dict[str, Any] = {"n": p.ic // p.groups, "groups": p.groups, "oc": p.oc, "dtype": self.sums}
         if self.flat:
             pixels = p.oh * p.ow
-            self.convolution = _conv2d(
+            self.convolution = on_views(
                 p, ic=p.groups, ih=p.n, iw=pixels, kh=p.n, kw=pixels, oh=1, ow=1, dh=1, dw=1, pt=0, pb=0, pl=0, pr=0,
                 **sizes,
             )  # fmt: skip
         else:
-            self.convolution = _conv2d(
+            self.convolution = on_views(
                 p, ic=p.groups * self.images, ih=ih, iw=iw, kh=p.oh, kw=p.ow, oh=kh, ow=kw, sh=p.dh, sw=p.dw, dh=p.sh,
                 dw=p.sw, pt=p.pt, pb=pb, pl=p.pl, pr=pr, padding_mode=p.padding_mode,
                 fill_value=p.fill_value.conjugate(), **sizes,
@@ -166,42 +162,6 @@ class GradBias:
         wide = p.compute if p.compute.kind in "iu" else np.result_type(p.compute, np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             out[...] = p.nchw(x).sum((0, 2, 3), dtype=wide)
-
-
-def _conv2d(p: Problem, **changes: Any) -> Problem:
-    """A problem of conv2d on views, C last where `p` has it last; what is not named is as simple as it can be."""
-    simple: dict[str, Any] = {"sh": 1, "sw": 1, "padding_mode": "constant", "fill_value": 0, "flip": False}
-    axes = "NHWC" if p.x_axes.endswith("C") else "NCHW"
-    simple |= {"x_axes": axes, "weight_axes": "OIHW", "bias_dtype": None, "operator": "conv2d"}
-    return p._replace(**(simple | changes))
-
-
-def convolve(
-    plans: Plans,
-    problem: Problem,
-    image: Array,
-    kernel: Array,
-    result: Array,
-    num_threads: int,
-    bias: Any = None,
-    shared: dict[Any, Any] | None = None,
-) -> None:
-    """Run the plan of a convolution on views with the axes N, C, H, W and O, I, H, W.
-
-    `shared` is for what plans make of a kernel that several are run with.
-    """
-    plan = plans[problem]
-    packed = () if shared is None or not hasattr(plan, "pack") else (plan.pack(kernel, shared, num_threads),)
-    order = ["NCHW".index(letter) for letter in problem.x_axes]
-    written = result.transpose(order)
-    given = plan(image.transpose(order), kernel, bias, written, num_threads, *packed)
-    if given is not written:
-        if type(given) is not np.ndarray or given.shape != written.shape or given.dtype != problem.dtype:
-            kind = type(given).__name__
-            raise BackendResultError(
-                f"conv2d of the backend returned a {kind} that is not its result, as a part of this."
-            )
-        written[...] = given
 
 
 def _turned(p: Problem, weight: Array) -> Array:

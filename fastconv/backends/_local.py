@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._problem import Problem
-from ._compositions import Plans, _conv2d, convolve
+from ._convolve import Plans, convolve, on_views
 from ._windows import Unfold
 
 Array = np.ndarray[Any, Any]
@@ -49,13 +49,13 @@ class Local:
         p = self.problem
         common = {"n": 1, "oh": 1, "dh": 1, "dw": 1, "pt": 0, "pb": 0, "pl": 0, "pr": 0, "dtype": self.sums}
         if self.turned:
-            return _conv2d(
+            return on_views(
                 p, **common, groups=pixels, ic=pixels * p.ic * p.kh * p.kw, ih=1, iw=p.oc, oc=pixels * p.n, kh=1, kw=1,
                 ow=p.oc, x_dtype=p.weight_dtype, weight_dtype=p.compute, x_axes="NCHW",
             )  # fmt: skip
         # One row of outputs has no use for a vertical stride; with 3 the fast algorithms decline, which might otherwise
         # be chosen by the number of images, of which bits must not depend.
-        return _conv2d(
+        return on_views(
             p, **common, groups=pixels * p.groups, ic=pixels * p.ic, ih=p.kh, iw=p.n * p.kw, oc=pixels * p.oc, ow=p.n,
             sh=1 if p.kh == p.kw == 1 else 3, sw=p.kw, flip=p.flip, x_dtype=p.compute, x_axes="NHWC",
             weight_axes=p.weight_axes if len(p.weight_axes) == 4 else "OIHW",

@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from .._axes import Axis
 from .._problem import POINT, Problem
-from ._compositions import Plans, convolve
+from ._convolve import Plans, convolve
 from .reference import extend
 
 Array = np.ndarray[Any, Any]

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._axes import Axis
 from .._problem import Problem
-from ._compositions import Plans
+from ._convolve import Plans
 from ._phases import Phase, folded, phases
 from ._slices import Slices
 

@@ -14,7 +14,7 @@ from .._problem import Problem
 from .reference import extend
 
 if TYPE_CHECKING:
-    from ._compositions import Plans
+    from ._convolve import Plans
 
 Array = np.ndarray[Any, Any]
 Index = slice | Array

@@ -356,8 +356,8 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 int64_t *table = (int64_t *)(strip + at.tables) + 3 * i * at.steps;
                 of[i] = (tables){table, table + at.steps, {0}};
                 tabulate(p, &from, count, table);
-                for (int64_t s = 0, row = 0; s < count * taps; s++, row += step + (s % FC_CHANNEL_BLOCK ? 0 : GAP))
-                    table[at.steps + s] = row;
+                for (int64_t s = 0, at_row = 0; s < count * taps; s++, at_row += step + (s % FC_CHANNEL_BLOCK ? 0 : GAP))
+                    table[at.steps + s] = at_row;
                 if (packed) /* a line of each row, then the next: no table of their own, whose writing takes as long again */
                     of[i].ahead = (fc_lines){table + at.steps, 64, ceil_div(step, 64)};
                 else if (count)

@@ -1,0 +1,50 @@
+"""What compositions share: problems of conv2d on views of operands, and running them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .._errors import BackendResultError
+from .._problem import Problem
+
+Array = np.ndarray[Any, Any]
+Plans = Mapping[Problem, Callable[..., Any]]
+
+
+def on_views(p: Problem, **changes: Any) -> Problem:
+    """Return a problem of conv2d on views, C last where `p` has it last; what is not named is as simple as can be."""
+    simple: dict[str, Any] = {"sh": 1, "sw": 1, "padding_mode": "constant", "fill_value": 0, "flip": False}
+    axes = "NHWC" if p.x_axes.endswith("C") else "NCHW"
+    simple |= {"x_axes": axes, "weight_axes": "OIHW", "bias_dtype": None, "operator": "conv2d"}
+    return p._replace(**(simple | changes))
+
+
+def convolve(
+    plans: Plans,
+    problem: Problem,
+    image: Array,
+    kernel: Array,
+    result: Array,
+    num_threads: int,
+    bias: Any = None,
+    shared: dict[Any, Any] | None = None,
+) -> None:
+    """Run the plan of a convolution on views with the axes N, C, H, W and O, I, H, W.
+
+    `shared` is for what plans make of a kernel that several are run with.
+    """
+    plan = plans[problem]
+    packed = () if shared is None or not hasattr(plan, "pack") else (plan.pack(kernel, shared, num_threads),)
+    order = ["NCHW".index(letter) for letter in problem.x_axes]
+    written = result.transpose(order)
+    given = plan(image.transpose(order), kernel, bias, written, num_threads, *packed)
+    if given is not written:
+        if type(given) is not np.ndarray or given.shape != written.shape or given.dtype != problem.dtype:
+            kind = type(given).__name__
+            raise BackendResultError(
+                f"conv2d of the backend returned a {kind} that is not its result, as a part of this."
+            )
+        written[...] = given
