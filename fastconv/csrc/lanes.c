@@ -74,11 +74,12 @@ void fc_store_lanes(const fc_plan *plan, const fc_operands *operands, char *to, 
     const fc_array *y = &operands->y;
     const int64_t size = element_size(&plan->problem), pixel = plan->tile->lanes * size;
     const int one = pitch == columns && y->stride[3] == size && y->stride[2] == columns * size; /* run of pixels */
+    const int64_t count = one ? rows * columns : columns;
     for (int64_t r = 0; r < (one ? 1 : rows); r++, to += y->stride[2], from += pitch * pixel) {
         if (y->stride[1] == size)
-            for (int64_t j = 0; j < columns; j++)
+            for (int64_t j = 0; j < count; j++)
                 copy_run(to + j * y->stride[3], from + j * pixel, channels * size);
         else
-            store_pixels(plan, y, to, from, pixel, one ? rows * columns : columns, channels);
+            store_pixels(plan, y, to, from, pixel, count, channels);
     }
 }
