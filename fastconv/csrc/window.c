@@ -62,7 +62,7 @@ static inline __attribute__((always_inline)) int move_planes(const fc_plan *plan
     const fc_problem *p = &plan->problem;
     const fc_moves *moves = fc_moves_of(plan->isa, p->dtype);
     const int64_t *x = operands->x.stride, top = row0 - p->pt, left = column0 - p->pl;
-    const int64_t last = most(strides_in(p->ih - top, w->step_h), 0), end = most(strides_in(p->iw - left, w->step_w), 0);
+    const int64_t last = strides_in(most(p->ih - top, 0), w->step_h), end = strides_in(most(p->iw - left, 0), w->step_w);
     const int64_t out = least(last, w->rows), in = least(top < 0 ? strides_in(-top, w->step_h) : 0, out);
     const int64_t hi = least(end, w->columns), lo = least(left < 0 ? strides_in(-left, w->step_w) : 0, hi);
     if (p->padding_mode != FC_CONSTANT || x[3] != size || w->step_w > 2 || hi - lo < moves->least || in == out)
