@@ -17,10 +17,10 @@ moves them, as it does by default: with few and large ones it takes what a worke
 import argparse
 import os
 import random
-import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import dask
 import dask.array as da
@@ -79,8 +79,7 @@ def on_processes(image, options):
         clients = {count: Client(n_workers=count, **settings) for count in (1, 2)}
     images = {}
     for count, client in clients.items():
-        workers, rows = sorted(client.scheduler_info()["workers"]), image.numblocks[2]
-        with client.as_current(), dask.annotate(workers=lambda key: [workers[key[3] * count // rows]]):  # noqa: B023
+        with client.as_current(), dask.annotate(workers=in_halves(client, image.numblocks[2])):
             images[count] = client.persist(image, optimize_graph=False)
             wait(images[count])
 
@@ -96,6 +95,12 @@ def on_processes(image, options):
         cluster = client.cluster
         client.close()
         cluster.close()
+
+
+def in_halves(client, rows):
+    """By a chunk's key the worker that is to have it: as many rows of chunks for each."""
+    workers = sorted(client.scheduler_info()["workers"])
+    return lambda key: [workers[key[3] * len(workers) // rows]]
 
 
 def corner(block):
@@ -125,17 +130,12 @@ def main():
         image = zeros.map_blocks(noise, dtype=np.float32)
         plain = image.compute()
 
-        def convolved(x, weight=weight, **options):
-            return fastconv.conv2d(x, weight, padding="same", algorithm="direct", **options)
-
-        def nothing(x):
-            return x.map_blocks(corner, chunks=(1, x.shape[1], 1, 1), dtype=np.float32, meta=x._meta)
-
+        convolved = partial(convolve, weight=weight)
         for run in (on_processes if options.processes else on_threads)(image, options):
-            runs = {("fixed", 2): lambda: run(2, nothing)}  # noqa: B023
+            runs = {("fixed", 2): partial(run, 2, nothing)}
             for count in (1, 2):
-                runs["conv2d", count] = lambda count=count: convolved(plain, num_threads=count)  # noqa: B023
-                runs["dask", count] = lambda count=count: run(count, convolved)  # noqa: B023
+                runs["conv2d", count] = partial(convolved, plain, num_threads=count)
+                runs["dask", count] = partial(run, count, convolved)
             rounds = []
             for _ in range(options.rounds + 1):
                 order = random.sample(list(runs), len(runs))
@@ -143,21 +143,26 @@ def main():
             report(f"{name} on {side}², chunks of {chunk}²", rounds[1:])
 
 
+def convolve(x, weight, **options):
+    """What is measured."""
+    return fastconv.conv2d(x, weight, padding="same", algorithm="direct", **options)
+
+
+def nothing(x):
+    """As many tasks."""
+    return x.map_blocks(corner, chunks=(1, x.shape[1], 1, 1), dtype=np.float32, meta=x._meta)
+
+
 def report(title, rounds):
     """Print medians, of times and of ratios."""
-
-    def median(of):
-        return statistics.median(of(row) for row in rounds)
-
+    columns = {one: np.array([row[one] for row in rounds]) for one in rounds[0]}
     print(title)
-    for count in (1, 2):
-        times = " ".join(f"{name} {median(lambda row: row[name, count]):.0f}" for name in ("conv2d", "dask"))  # noqa: B023
-        ratio = median(lambda row: row["dask", count] / row["conv2d", count])  # noqa: B023
-        print(
-            f"  {count} thread{'s' * (count > 1)} or worker{'s' * (count > 1)}: {times} ms, overhead {ratio - 1:+.0%}"
-        )
-    faster = " ".join(f"{name} {median(lambda row: row[name, 1] / row[name, 2]):.2f}" for name in ("conv2d", "dask"))  # noqa: B023
-    print(f"  two are faster than one: {faster}; fixed {median(lambda row: row['fixed', 2]):.0f} ms")
+    for count, who in ((1, "1 thread or worker"), (2, "2 threads or workers")):
+        plain, lazy = columns["conv2d", count], columns["dask", count]
+        times = f"conv2d {np.median(plain):.0f} dask {np.median(lazy):.0f}"
+        print(f"  {who}: {times} ms, overhead {np.median(lazy / plain) - 1:+.0%}")
+    faster = (f"{name} {np.median(columns[name, 1] / columns[name, 2]):.2f}" for name in ("conv2d", "dask"))
+    print(f"  two are faster than one: {' '.join(faster)}; fixed {np.median(columns['fixed', 2]):.0f} ms")
 
 
 if __name__ == "__main__":
