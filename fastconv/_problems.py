@@ -5,7 +5,6 @@ The checks of a gradient take 30 us, more than a small one.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 PROBLEMS = 256  # that are kept; the oldest goes when there is one more
 
-PLAIN = frozenset({int, str, bool, type(None)})
+PLAIN = frozenset({int, float, complex, str, bool, type(None)})  # of floats a problem has one zero
 
 _problems: dict[Any, Problem] = {}
 _lock = Lock()
@@ -47,6 +46,4 @@ def _is_plain(value: object) -> bool:
     """Whether equal values of this type are the same argument."""
     if type(value) is tuple:
         return all(type(one) is int or (type(one) is tuple and all(type(x) is int for x in one)) for one in value)
-    if type(value) is float:  # 0.0 and -0.0 are equal too
-        return value != 0 or math.copysign(1, value) > 0
     return type(value) in PLAIN or isinstance(value, np.dtype)

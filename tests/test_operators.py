@@ -374,3 +374,11 @@ def test_images_are_summed_whatever_the_convolutions_of_a_gradient_of_kernels():
             arguments = (x.astype(dtype), grad.astype(dtype), weight.shape, stride, padding, 1, groups)
             result = conv2d_grad_weight(*arguments)
             np.testing.assert_array_equal(result, conv2d_grad_weight(*arguments, backend="reference"))
+
+
+def test_a_call_that_equals_an_earlier_one_in_other_types_is_checked_for_itself():
+    x, weight = np.ones((1, 2, 2), np.float32), np.ones((1, 1, 1, 1), np.float32)
+    fastconv.conv_transpose2d(x, weight, groups=1, padding=0)
+    for wrong in ({"groups": True}, {"groups": 1.0}, {"padding": False}, {"padding": (0, False)}):
+        with pytest.raises(TypeError, match=next(iter(wrong))):
+            fastconv.conv_transpose2d(x, weight, **({"groups": 1, "padding": 0} | wrong))
