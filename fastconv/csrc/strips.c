@@ -112,7 +112,7 @@ static double products(const fc_problem *p, const fc_tile *tile, const fc_strips
            ((double)chain_length(p) * (cycles > LATENCY ? cycles : LATENCY) + strips * (TILE + 2 * step));
 }
 
-/* The cheapest way to fc_strips a problem; a third of a task is what a thread waits for others, and more where their number is odd. */
+/* The cheapest way to cut a problem; a third of a task is what a thread waits for others, and more where their number is odd. */
 fc_strips fc_strips_choose(const fc_problem *p, const fc_tile *tile, double *cycles)
 {
     fc_strips best = {0};
