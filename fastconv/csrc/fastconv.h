@@ -157,15 +157,20 @@ void fc_copy_window(const fc_plan *plan, const fc_operands *operands, const fc_w
 void fc_copy_lanes(const fc_plan *plan, const fc_operands *operands, const char *image, int64_t row0, int64_t column0,
                    int64_t rows, int64_t columns, int64_t channels, char *to, int64_t *at);
 
-/* `columns` pixels of one channel of the padded image, from row `row` and column `column` on, side by side, and zeros behind them
- * until there are `width`: where they are, or in `to`. `image` is the channel's first pixel. */
-const char *fc_pixels(const fc_problem *p, const fc_operands *operands, const char *image, int64_t row, int64_t column, int64_t columns,
-                      int64_t width, char *to);
-
 /* The other way: outputs with a vector of channels side by side, rows of `pitch`, to `rows` by `columns` of the result from
  * `to` on, `channels` of each. */
 void fc_store_lanes(const fc_plan *plan, const fc_operands *operands, char *to, const char *from, int64_t rows, int64_t columns,
                     int64_t pitch, int64_t channels);
+
+/* Weights of `channels` kernels from `from` on, of `rows` rows and `columns` columns of their taps, to a vector for each tap, one
+ * after the other; what no kernel fills is 0. */
+void fc_weight_lanes(const fc_plan *plan, const fc_array *weight, const char *from, int64_t channels, int64_t rows, int64_t columns,
+                     char *to);
+
+/* `columns` pixels of one channel of the padded image, from row `row` and column `column` on, side by side, and zeros behind them
+ * until there are `width`: where they are, or in `to`. `image` is the channel's first pixel. */
+const char *fc_pixels(const fc_problem *p, const fc_operands *operands, const char *image, int64_t row, int64_t column, int64_t columns,
+                      int64_t width, char *to);
 
 /* One grid of a dilated problem: outputs that are a multiple of the dilation apart read pixels that are, and are a problem of
  * their own, without dilation. Only where nothing but a constant lies outside the image. Grid 0 has the most outputs. */

@@ -83,3 +83,22 @@ void fc_store_lanes(const fc_plan *plan, const fc_operands *operands, char *to, 
             store_pixels(plan, y, to, from, pixel, count, channels);
     }
 }
+
+void fc_weight_lanes(const fc_plan *plan, const fc_array *weight, const char *from, int64_t channels, int64_t rows,
+                     int64_t columns, char *to)
+{
+    const int64_t *w = weight->stride, size = element_size(&plan->problem), vector = plan->tile->lanes * size;
+    if (channels < plan->tile->lanes)
+        memset(to, 0, (size_t)(rows * columns * vector));
+    const int one = w[3] == size && (rows == 1 || w[2] == columns * size); /* run of taps */
+    for (int64_t i = 0; i < (one ? 1 : rows); i++, to += columns * vector, from += w[2]) {
+        if (w[0] != size && (w[3] == size || columns == 1))
+            plan->transpose(to, NULL, vector, from, w[0], channels, one ? rows * columns : columns);
+        else
+            for (int64_t j = 0; j < (one ? rows * columns : columns); j++)
+                if (w[0] == size && channels * size == 64)
+                    memcpy(to + j * vector, from + j * w[3], 64);
+                else
+                    fc_pick(to + j * vector, from + j * w[3], w[0], channels, size);
+    }
+}

@@ -210,22 +210,13 @@ static void store(const fc_plan *plan, const fc_operands *operands, char *to, co
         store_pixels(plan, &operands->y, to, sums + r * p->ow * pixel, pixel, whole * p->ow, channels);
 }
 
-/* The weights of a vector of output channels, tap by tap; 0 for those that there are not. */
+/* The weights of a vector of output channels, tap by tap. */
 static void pack_vector(const fc_plan *plan, const fc_operands *operands, int64_t vector, char *to)
 {
     const fc_problem *p = &plan->problem;
-    const int64_t *w = operands->weight.stride, size = element_size(p), lanes = plan->tile->lanes, taps = p->kh * p->kw;
-    const int64_t channels = least(lanes, p->oc - vector * lanes);
-    const char *from = operands->weight.data + vector * lanes * w[0];
-    if (channels < lanes)
-        memset(to, 0, (size_t)(taps * lanes * size));
-    if ((p->kw == 1 || w[3] == size) && (p->kh == 1 || w[2] == p->kw * size)) { /* a channel's taps follow one another */
-        plan->transpose(to, NULL, lanes * size, from, w[0], channels, taps);
-        return;
-    }
-    for (int64_t ky = 0; ky < p->kh; ky++)
-        for (int64_t kx = 0; kx < p->kw; kx++, to += lanes * size)
-            fc_pick(to, from + ky * w[2] + kx * w[3], w[0], channels, size);
+    const int64_t lanes = plan->tile->lanes, oc = vector * lanes;
+    fc_weight_lanes(plan, &operands->weight, operands->weight.data + oc * operands->weight.stride[0], least(lanes, p->oc - oc), p->kh,
+                    p->kw, to);
 }
 
 static void pack(const fc_plan *plan, const fc_operands *operands, int64_t part)

@@ -94,26 +94,6 @@ static void prepare(fc_plan *plan)
     plan->scratch_bytes = parts_of(p, plan->tile, &c).end;
 }
 
-/* Weights of some channels, rows and columns to vectors, one after the other; what no channel fills is 0. */
-static void copy_weights(const fc_plan *plan, const fc_array *weight, const char *from, int64_t channels, int64_t rows,
-                         int64_t columns, char *to)
-{
-    const int64_t *w = weight->stride, size = element_size(&plan->problem), vector = plan->tile->lanes * size;
-    if (channels < plan->tile->lanes)
-        memset(to, 0, (size_t)(rows * columns * vector));
-    const int one = w[3] == size && (rows == 1 || w[2] == columns * size); /* run of taps */
-    for (int64_t i = 0; i < (one ? 1 : rows); i++, to += columns * vector, from += w[2]) {
-        if (w[0] != size && (w[3] == size || columns == 1))
-            plan->transpose(to, NULL, vector, from, w[0], channels, one ? rows * columns : columns);
-        else
-            for (int64_t j = 0; j < (one ? rows * columns : columns); j++)
-                if (w[0] == size && channels * size == 64)
-                    memcpy(to + j * vector, from + j * w[3], 64);
-                else
-                    fc_pick(to + j * vector, from + j * w[3], w[0], channels, size);
-    }
-}
-
 static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)
 {
     const fc_problem *p = &plan->problem;
@@ -137,7 +117,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             if (!in_place)
                 fc_copy_lanes(plan, operands, image, ky * p->dh, kx * p->dw, (rows - 1) * p->dh + (p->oh - 1) * p->sh + 1, across,
                               channels, window, pixels_at);
-            copy_weights(plan, &operands->weight, kernels + ky * w[2] + kx * w[3], channels, rows, columns, weights);
+            fc_weight_lanes(plan, &operands->weight, kernels + ky * w[2] + kx * w[3], channels, rows, columns, weights);
             for (int64_t s = 0; s < rows * columns && columns != tabulated; s++)
                 off[s] = s / columns * p->dh * row + s % columns * p->dw * pixel;
             tabulated = columns;
