@@ -421,7 +421,7 @@ def test_rows_of_the_direct_family_have_the_same_bits_whatever_they_are_fed(conv
             assert len(set(results.values())) == 1, (x_shape, weight_shape, options, kind)
 
 
-def test_rows_of_a_task_that_lie_below_the_image_are_padding():
+def test_rows_of_a_task_that_lie_below_the_image_are_padding(tmp_path):
     program = (
         "import numpy as np, fastconv\n"
         "x, w = np.full((1, 5, 1, 3), 7.0, 'f4'), np.ones((11, 5, 1, 2), 'f4')\n"
@@ -429,4 +429,4 @@ def test_rows_of_a_task_that_lie_below_the_image_are_padding():
         "assert (y == 20).all(), y\n"
     )
     environment = os.environ | {"FASTCONV_ISA": "portable"}  # whose tasks are the smallest: one of them begins at row 2
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=60, cwd=tmp_path)
