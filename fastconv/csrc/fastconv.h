@@ -220,8 +220,8 @@ fc_phases fc_phases_of(const fc_problem *p, int64_t lanes, int64_t out_rows, int
 int64_t fc_phase_offset(const fc_problem *p, const fc_phases *l, int64_t kx);
 
 /* Copy what `out_rows` by `out_columns` outputs need of `channels` channels, of which `image` is the first one's first pixel,
- * from padded row and column `row0`, `column0` on. Columns of a constant's border are the same for all rows: they are
- * written where `borders` is set. */
+ * from padded row and column `row0`, `column0` on. Columns of a constant's border are the same for all rows, as are those
+ * beyond it, which are 0: they are written where `borders` is set. */
 void fc_copy_phases(const fc_plan *plan, const fc_operands *operands, const fc_phases *l, const char *image, int64_t channels,
                     int64_t row0, int64_t out_rows, int64_t column0, int64_t out_columns, char *to, int borders);
 

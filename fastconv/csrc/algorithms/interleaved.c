@@ -174,6 +174,7 @@ static void copy_strip(const fc_plan *plan, const fc_operands *operands, const b
         const int64_t at = fc_extend(p->padding_mode, b->row * p->sh - p->pt + r, p->ih);
         const char *row = at < 0 ? NULL : image + at * x[2];
         const int64_t begin = row && whole ? lo : columns, end = row && whole ? hi : columns;
+        memset(strip + columns * pixel, 0, (size_t)(pitch * size - columns * pixel)); /* see fc_copy_phases */
         if (begin < end)
             copy(strip + begin * pixel, 0, row + (first + begin) * x[3], 0, 1, (end - begin) * p->ic);
         if (size == 4) {
@@ -184,6 +185,7 @@ static void copy_strip(const fc_plan *plan, const fc_operands *operands, const b
             copy_pixels(p, operands, row, first, end, columns, strip, 8);
         }
     }
+    memset(strip, 0, (size_t)(MOST_VECS * plan->tile->lanes * size));
 }
 
 /* Whether all channels have the same weights, and the same bias. */

@@ -332,7 +332,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     char *strip = scratch, *bias = strip + at.bias;
     const fc_window w = fc_window_of(p, rows, columns);
     const int interleaved = x[1] == size && igc > 1, in_place = reads_in_place(p);
-
+    memset(bias, 0, (size_t)(c.wide * tile->lanes * size)); /* see fc_copy_phases */
     for (int64_t c0 = 0; c0 < igc; c0 += c.channels) {
         const int64_t channels = least(c.channels, igc - c0);
         const int64_t pixel = interleaved ? channels * size : size, row = w.columns * pixel;
