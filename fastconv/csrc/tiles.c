@@ -1,7 +1,6 @@
 /* Winograd tiles: into tasks, by an estimate of what each way costs. */
 
 #include "tiles.h"
-
 #include "algorithms/common.h"
 
 enum {
@@ -10,23 +9,24 @@ enum {
     MOST_ACROSS = 64,      /* tiles of a row in a task: they are told apart from others by their squares */
     LEAST_ACROSS = 8,      /* unless they have more points than F(4 x 4, 3 x 3) */
     MOST_BLOCKS = 8,      /* and blocks of its panels */
-    FAR_BYTES = 10 << 20, /* of weights, beyond which they come from far memory: of a cache of 32 MiB that others use too, */
-    NEAR_BYTES = 1 << 20, /* below which they stay near, */
-    KEPT_BYTES = 20 << 20, /* and above which memory may not be kept from call to call: pages are granted anew */
     COPY_PIXEL = 9,       /* estimated cycles to copy a vector, and to square it, */
     POINT = 4,            /* to transform one of a tile's points, */
     STORE_PIXEL = 9,      /* to store a vector of the result, */
     TILE = 50,            /* to begin and end a register tile, */
     PACK_TAP = 7,         /* to pack a vector of weights, */
-    PACK_POINT = 5,       /* to transform it to a point, */
-    PACK_MID_POINT = 12,  /* that goes to another cache, */
-    PACK_FAR_POINT = 27,  /* to far memory, */
-    PACK_NEW_POINT = 100, /* or to new pages, */
-    NEAR_VECTOR = 3,      /* to call one in, */
-    FAR_VECTOR = 10,      /* from far memory, */
+    PACK_POINT = 5,       /* to transform it to a point, if that stays near, */
     SHARED_LINE = 15,     /* to write a line that another processor may have read, */
     TASK = 2000,          /* for a task, */
     GROUP = 3000,         /* and for one of a group among several: few tiles, and calls that wait for one another */
+};
+
+/* Where transformed weights of more than so many bytes lie. Estimated cycles to write a vector of them there, and to call it in, for one
+ * task and for each further one: a core of Granite Rapids is sent a line of its third-level cache in 8 cycles, one of Zen 4 in 3. */
+static const struct { int64_t bytes; double write, first, again; } memories[] = {
+    {20 << 20, 100, 10, 14},    /* in memory that may not be kept from call to call: pages are granted anew; */
+    {10 << 20, 30, 10, 14},     /* in far memory, beyond a cache of 32 MiB that others use too; */
+    {1 << 19, 14, 3, 8},        /* in another cache; */
+    {0, PACK_POINT, 3, 3},      /* near, beside a task's tiles */
 };
 
 /* Of an axis, by taps and stride: the scheme of large tiles and that of small ones; F11 for a single tap, and where there is none. */
@@ -70,32 +70,28 @@ fc_cut fc_cut_into(const fc_problem *p, const fc_tile *tile, int small, int64_t 
     return c;
 }
 
-/* Tasks by which a panel is used. */
-static double uses(const fc_problem *p, const fc_cut *c)
-{
-    return (double)p->n * (double)c->row_blocks * (double)c->col_blocks;
-}
-
 /* Estimated cycles of one thread for what happens to the weights. `apart`: before the tasks, and then they pass through the
  * register tile once in each; or each task transforms them for itself, a chunk at a time, which resumes its sums. */
-static double weighing(const fc_problem *p, const fc_tile *tile, const fc_cut *c, double products, int apart)
+static double weighing(const fc_problem *p, const fc_tile *tile, const fc_cut *c, double uses, double products, int apart)
 {
     const double taps = (double)p->groups * (double)c->vecs * (double)(p->ic / p->groups), points = taps * (double)c->points;
     const double bytes = points * tile->lanes * (double)element_size(p);
     const double packing = taps * (double)(p->kh * p->kw) * PACK_TAP;
     if (!apart)
-        return uses(p, c) * (packing + points * PACK_POINT) + products * 3 / (double)c->chunk;
-    const double stream = uses(p, c) * points * (bytes > FAR_BYTES ? FAR_VECTOR : NEAR_VECTOR);
-    const double waits = stream > products ? stream - products : 0;
-    const double far_point = bytes > KEPT_BYTES ? PACK_NEW_POINT : PACK_FAR_POINT;
-    const double point = bytes > FAR_BYTES ? far_point : bytes > NEAR_BYTES ? PACK_MID_POINT : PACK_POINT;
-    return waits + (p->prepared ? 0 : packing + points * point);
+        return uses * (packing + points * PACK_POINT) + products * 3 / (double)c->chunk;
+    int at = 0;
+    while (bytes <= (double)memories[at].bytes)
+        at++;
+    const double stream = points * (memories[at].first + (uses - 1) * memories[at].again);
+    const double waits = stream - products / 2; /* Intel's servers do two a cycle */
+    return (waits > 0 ? waits : 0) + (p->prepared ? 0 : packing + points * memories[at].write);
 }
 
 /* Estimated cycles of one thread. */
 static double cycles(const fc_problem *p, const fc_tile *tile, const fc_cut *c, int *apart)
 {
-    const double igc = (double)(p->ic / p->groups), tasks = uses(p, c) * (double)(p->groups * c->oc_blocks);
+    const double uses = (double)p->n * (double)c->row_blocks * (double)c->col_blocks; /* of a panel: tasks */
+    const double igc = (double)(p->ic / p->groups), tasks = uses * (double)(p->groups * c->oc_blocks);
     const double tiles = (double)p->n * (double)p->groups * (double)c->tile_rows * (double)c->tile_columns;
     const double strip = (double)((c->rows - 1) * c->rows_on + fc_winograd_points(c->down)) *
                          (double)((c->columns - 1) * c->columns_on + fc_winograd_points(c->across));
@@ -107,9 +103,10 @@ static double cycles(const fc_problem *p, const fc_tile *tile, const fc_cut *c, 
     /* Vectors that a step of a register tile loads are its rows and the panel's: more than it multiplies, if either is one. */
     const double loads = 1 / (double)least(work, tile->rows) + (double)c->panels / (double)c->vecs;
     const double products = tiles * (double)c->points * ((double)c->vecs * igc * (loads > 1 ? loads : 1) + calls);
-    const double once = weighing(p, tile, c, products, 1), each = weighing(p, tile, c, products, 0);
+    const double once = weighing(p, tile, c, uses, products, 1), each = weighing(p, tile, c, uses, products, 0);
     *apart = p->prepared || once <= each;
-    return (in + out + products + (*apart ? once : each)) * (1 + 0.5 / tasks); /* half a task is what a thread waits for others */
+    const double idle = (0.25 + 0.25 / tasks) / tasks; /* of a thread, while others work: half of a single task */
+    return (in + out + products + (*apart ? once : each)) * (1 + idle);
 }
 
 fc_cut fc_cheapest_cut(const fc_problem *p, const fc_tile *tile, int small, double *least_cost, int *apart)
