@@ -14,7 +14,9 @@ import numpy as np
 
 from ._arguments import LIMIT, show
 from ._operators import OPERATORS, find
-from ._problem import Described, Problem, check_array, check_shape
+from ._problem import Described, Problem, check_shape
+from ._receive import receive_named
+from .backends._selection import selection
 from .backends.reference import extend
 
 Array = np.ndarray[Any, Any]
@@ -40,7 +42,7 @@ def local(
     Parameters
     ----------
     weight : array_like
-        Kernels, as for `conv2d`.
+        Kernels, as for `conv2d`; a Dask array's view is one too, and nothing is computed.
     x_shape : tuple of int
         Shape of the images.
     stride, padding, dilation, groups, data_format, weight_format
@@ -68,12 +70,12 @@ def local(
     >>> bool((local_conv2d(x, V) == conv2d(x, weight)).all())
     True
     """
-    weight = check_array("weight", weight)
-    x = Described(check_shape("x_shape", x_shape).shape, weight.dtype)
+    (weight,), (seen,), _ = receive_named({"weight": weight}, *selection(None))
+    x = Described(check_shape("x_shape", x_shape).shape, seen.dtype)
     problem = Problem.of(
-        x, weight, None, stride, padding, dilation, groups, data_format=data_format, weight_format=weight_format
+        x, seen, None, stride, padding, dilation, groups, data_format=data_format, weight_format=weight_format
     )
-    return np.broadcast_to(weight, (problem.oh, problem.ow, *weight.shape))
+    return np.broadcast_to(weight, (problem.oh, problem.ow, *seen.shape))
 
 
 def dense(
@@ -94,7 +96,7 @@ def dense(
     Parameters
     ----------
     weight : array_like
-        Weights, as for `local_conv2d`.
+        Weights, as for `local_conv2d`; not a lazy array.
     x_shape : tuple of int
         Shape of the images; N, if it is there, does not matter.
     stride, padding, dilation, groups, padding_mode, flip, data_format, weight_format
@@ -131,7 +133,13 @@ def dense(
     >>> bool((np.tensordot(W, x, 2) == conv2d(x, weight)).all())
     True
     """
-    weight = check_array("weight", weight)
+    (weight,), _, (*_, kinds) = receive_named({"weight": weight}, *selection(None))
+    if kinds:
+        kind = kinds[0][1]
+        raise TypeError(
+            f"weight must be a NumPy array, or convert to one, got a {kind.__module__}.{kind.__qualname__:.80}; "
+            "convert it (compute it, if it is lazy): the result is whole, in one array."
+        )
     x = Described(check_shape("x_shape", x_shape).shape, weight.dtype)
     p: Problem = find(OPERATORS["local_conv2d"].problem)(
         x, weight, None, stride, padding, dilation, groups, padding_mode=padding_mode, flip=flip,

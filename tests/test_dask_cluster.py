@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from fastconv import conv2d, conv2d_grad_input, conv2d_grad_weight
+from fastconv import conv2d, conv2d_grad_input, conv2d_grad_weight, conv3d, local_conv2d
 
 distributed = pytest.importorskip("distributed")
 
@@ -69,6 +69,24 @@ def test_gradients_over_processes(client):
     lazy = (da.from_array(array, chunks=(1, 3, 60, 80)) for array in (X, EXPECTED))
     with dask.config.set(scheduler="synchronous"):
         assert kernel.tobytes() == conv2d_grad_weight(*lazy, W.shape, **OPTIONS).compute().tobytes()
+
+
+def test_volumes_and_kernels_of_each_pixels_own_over_processes(client):
+    volume, kernel = (
+        RNG.standard_normal((2, 20, 24, 28)).astype("f4"),
+        RNG.standard_normal((3, 2, 3, 3, 3)).astype("f4"),
+    )
+    image, kernels = (
+        RNG.standard_normal((2, 30, 40)).astype("f4"),
+        RNG.standard_normal((30, 40, 3, 2, 3, 3)).astype("f4"),
+    )
+    for function, x, weight in ((conv3d, volume, kernel), (local_conv2d, image, kernels)):
+        lazy = (
+            da.from_array(x, chunks=(1, 7, 11, 13)[: x.ndim]),
+            da.from_array(weight, chunks=(16, 13, 3, 2, 3, 3)[-weight.ndim :]),
+        )
+        y = client.compute(function(*lazy, **OPTIONS)).result(timeout=LIMIT)
+        assert y.tobytes() == function(x, weight, **OPTIONS).tobytes()
 
 
 def test_workers_killed_at_random(cluster, client, request):

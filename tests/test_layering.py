@@ -18,7 +18,7 @@ PACKAGE = ROOT / "fastconv"
 CSRC = PACKAGE / "csrc"
 
 CHOOSING = ("backends._selection", "backends._table", "backends._types")
-DASK = tuple(f"backends.dask.{name}" for name in ("_adjoint", "_axis", "_channels", "_compute", "_tiles"))
+DASK = tuple(f"backends.dask.{name}" for name in ("_adjoint", "_axis", "_channels", "_compute", "_layout", "_tiles"))
 
 MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_arguments": set(),
@@ -29,7 +29,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_version": set(),
     "_cpus": {"_errors", "_kernels"},
     "filters": set(),
-    "expand": {"_arguments", "_operators", "_problem", "backends.reference"},
+    "expand": {"_arguments", "_operators", "_problem", "_receive", "backends._selection", "backends.reference"},
     "_config": {"_errors"},
     "_operators": set(),  # what it names is imported when it is first asked for
     "_adjoint_problems": {"_arguments", "_axes", "_dtypes", "_problem"},
@@ -104,7 +104,8 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends._volumes": {"_problem", "backends.reference"},
     "backends.dask._axis": {"backends.reference"},
     "backends.dask._adjoint": {"backends.reference", "backends.dask._axis"},
-    "backends.dask._channels": {"_problem", "backends.dask._adjoint", "backends.dask._axis"},
+    "backends.dask._channels": {"_axes", "_problem", "backends.dask._adjoint", "backends.dask._axis"},
+    "backends.dask._layout": {"_problem", "backends.dask._axis", "backends.dask._channels"},
     "backends.dask._tiles": {"_problem", *DASK} - {"backends.dask._compute"},
     "backends.dask._compute": {"_error_bound", "_execute", "_problem", "backends", *DASK, *CHOOSING}
     - {"backends._selection"},

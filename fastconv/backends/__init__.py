@@ -135,6 +135,9 @@ BUILT_IN = (
         hint="pip install 'fastconv[dask]'",
         distribution="fastconv",
         owns=("dask.array.core:Array",),
-        operators=("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias", "conv_transpose2d"),
+        operators=(
+            *("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias", "conv_transpose2d"),
+            *("conv3d", "conv_transpose3d", "local_conv2d", "pad2d", "unfold2d", "fold2d"),
+        ),
     ),
 )

@@ -7,9 +7,10 @@ which every worker cuts before it computes, and a tile that was one task would w
 have many tiles before it. The name of a task is made of its inputs: one that was lost with its worker is run again, to
 the same bits.
 
-`_axis`, `_adjoint`, `_channels` and `_tiles` say which tile reads what, `_compute` and `_sums` are what tasks do,
-`_graph` puts these together, `_operands` and `_report` look at the arrays. Gradients and the transposed convolution are
-tiles too, of the image, or sums over those of the result (docs/design/0011-operators.md).
+`_axis`, `_adjoint`, `_channels`, `_layout` and `_tiles` say which tile reads what, `_compute` and `_sums` are what
+tasks do, `_graph` puts these together, `_operands` and `_report` look at the arrays. Everything has three axes, D, H
+and W, one pixel each where a problem does not have them. Gradients and transposed convolutions are tiles too, of the
+image, or sums over those of the result (docs/design/0011-operators.md).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ..._errors import BackendError
 from ..._problem import Problem
 from .._table import backend_for, load
 from ._graph import graph
-from ._operands import aligned, chunked, chunks_of, inner_names, inner_of, layout_of, little
+from ._operands import aligned, chunked, chunks_of, followed, inner_names, inner_of, layout_of, little
 from ._report import report
 
 IMPORTED_BY = os.getpid()  # in its forked children Dask's threads are gone
@@ -98,7 +99,7 @@ class DaskPlan:
         names = [array.name for array in arrays]
         token = tokenize(p, layout, inner.backend, inner.kinds, num_threads, bounds, names)
         name = f"{p.operator}-{token}"
-        tasks = graph(p, layout, inner, token, names, little(arrays, operands))
+        tasks = graph(p, layout, inner, token, names, followed(p, arrays), little(arrays, operands))
         dsk = HighLevelGraph.from_collections(name, tasks, arrays)
         return da.Array(dsk, name, chunks_of(p, layout), meta=meta)
 

@@ -33,7 +33,7 @@ class Fold(NamedTuple):
     size: int  # of the image
     mode: str
     s: int
-    phases: tuple[int, ...]  # remainders modulo s of pixels that taps reach, in the order of `_phases.phases`
+    phases: tuple[int, ...]  # remainders modulo s of pixels that taps reach, in the order of `_phases.phases`; or none
 
     @property
     def pixels(self) -> int:
@@ -46,17 +46,24 @@ class Fold(NamedTuple):
         return self.runs == ((self.start + self.before, self.stop + self.before),)
 
     def steps(self) -> Iterator[tuple[Array, Array]]:
-        """Yield for each phase which pixels of the runs are of it, and which of the tile's they are added to."""
+        """Yield for each phase which pixels of the runs are of it, and which of the tile's they are added to.
+
+        Without phases all at once, the image's own first, which is the order of `_windows.Fold`.
+        """
         padded = np.concatenate([np.arange(*run) for run in self.runs])
         where = extend(padded - self.before, self.size, self.mode)[1] - self.start
         mine = (where >= 0) & (where < self.stop - self.start)
+        if not self.phases:
+            outside = (padded < self.before) | (padded >= self.before + self.size)
+            those = np.concatenate([np.flatnonzero(mine & ~outside), np.flatnonzero(mine & outside)])
+            yield those, where[those]
         for phase in self.phases:
             those = np.flatnonzero(mine & (padded % self.s == phase))
             yield those, where[those]
 
 
 class Adjoint(NamedTuple):
-    """Height or width: the chunks of the gradient, and how pixels of the image read them."""
+    """Depth, height or width: the chunks of the gradient, and how pixels of the image read them."""
 
     chunks: Chunks
     k: int
@@ -66,6 +73,7 @@ class Adjoint(NamedTuple):
     after: int
     out: int  # pixels of the image
     mode: str  # "constant" where nothing is folded back
+    by_phase: bool  # whether padding is folded back for each phase of the stride
 
     @property
     def reach(self) -> int:
@@ -109,7 +117,7 @@ class Adjoint(NamedTuple):
         starts, stops = mine[np.concatenate([[0], ends + 1])], mine[np.concatenate([ends, [-1]])] + 1
         runs = tuple(zip(starts.tolist(), stops.tolist(), strict=True))
         step = self.s // math.gcd(self.s, self.d)
-        phases = tuple(a * self.d % self.s for a in range(min(self.k, step)))
+        phases = tuple(a * self.d % self.s for a in range(min(self.k, step))) if self.by_phase else ()
         return Fold(runs, u0, u1, self.p, self.out, self.mode, self.s, phases)
 
     def _reading_only(self, chunk: int) -> tuple[int, int]:

@@ -46,7 +46,7 @@ class Read(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many rows or columns that is, without padding; one where there is nothing but padding."""
+        """How many pixels of the axis that is, without padding; one where there is nothing but padding."""
         if self.take is not None:
             return len(self.take)
         return sum(piece.stop - piece.start for piece in self.pieces) or 1
@@ -60,13 +60,18 @@ class Span(NamedTuple):
     parts: tuple[tuple[int, int, Read], ...]
 
     @property
+    def uncut(self) -> Span:
+        """The same as one part."""
+        return self._replace(parts=((0, self.size, self.whole),))
+
+    @property
     def reads(self) -> list[Read]:
         """All that is read."""
         return [self.whole, *(read for *_, read in self.parts)]
 
 
 class Axis(NamedTuple):
-    """Height or width: the image's chunks, and how outputs read them."""
+    """Depth, height or width: the image's chunks, and how outputs read them."""
 
     chunks: Chunks
     k: int

@@ -17,7 +17,7 @@ from .. import BackendPlan
 from .._table import choose
 from .._types import Kinds
 from ._axis import Piece, Read
-from ._channels import SIDES
+from ._channels import sides
 from ._tiles import Part, Pieces, Place, Tile, by_axes, place_of
 
 Chunk = tuple[Pieces, Any]  # what there is of a chunk
@@ -123,7 +123,7 @@ def received(tile: Tile, inner: Inner, starts: list[int | None], arrays: tuple[A
 def _fill(out: Any, tile: Tile, inner: Inner, weight: Any, bias: Any, chunks: dict[Place, Chunk]) -> None:
     for part in tile.parts:
         x = operand(part, tile, chunks, inner.like)
-        run(inner, part.problem, (x, weight, bias), pixels_of(part, out))
+        run(inner, part.problem, (x, *kernels_of(part, weight, bias)), pixels_of(part, out))
 
 
 def run(inner: Inner, p: Problem, operands: tuple[Any, ...], out: Any = None) -> Any:
@@ -140,8 +140,15 @@ def run(inner: Inner, p: Problem, operands: tuple[Any, ...], out: Any = None) ->
 
 def pixels_of(part: Part, array: Any) -> Any:
     """A part of a tile."""
-    rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
-    return array[by_axes(part.problem, (slice(None), slice(None), rows, columns))]
+    return array[by_axes(part.problem, (slice(None), slice(None), *part.slices))]
+
+
+def kernels_of(part: Part, weight: Any, bias: Any) -> tuple[Any, Any]:
+    """A tile's kernels and biases, or those of a part's pixels where each has its own."""
+    if part.problem.operator != "local_conv2d":
+        return weight, bias
+    rows_columns = part.slices[1:]
+    return weight[rows_columns], bias if bias is None or bias.ndim == 1 else bias[rows_columns]
 
 
 @functools.lru_cache(256)
@@ -153,10 +160,10 @@ def _plan(backend: str, problem: Problem, kinds: Kinds) -> BackendPlan:
 def operand(part: Part, tile: Tile, chunks: dict[Place, Chunk], like: Any) -> Any:
     """What a part reads: a view of its one chunk, or pieces of several put together, in the image's layout."""
     p = part.problem
-    if not (part.rows.pieces and part.columns.pieces):
-        sizes = (getattr(p, name) for name in SIDES[p.operator].read)
-        return np.full_like(like, p.fill_value, dtype=p.compute, shape=by_axes(p, (p.n, *sizes)), order="C")
-    reads = (tile.channels, part.rows, part.columns)
+    if not all(read.pieces for read in part.reads):
+        shape = by_axes(p, (p.n, *sides(p)[0]))
+        return np.full_like(like, p.fill_value, dtype=p.compute, shape=shape, order="C")
+    reads = (tile.channels, *part.reads)
     views = []
     for placed in itertools.product(*(_placed(read) for read in reads)):
         pieces, places = zip(*placed, strict=True)
@@ -167,7 +174,7 @@ def operand(part: Part, tile: Tile, chunks: dict[Place, Chunk], like: Any) -> An
         x = np.empty_like(like, dtype=x.dtype, shape=by_axes(p, (p.n, *sizes)), order="C")
         for place, view in views:
             x[place] = view
-    for letter, read in zip("HW", reads[1:], strict=True):
+    for letter, read in zip("DHW", part.reads, strict=True):
         if read.take is not None:
             x = x.take(read.take, axis=p.x_axes.index(letter))
     return x

@@ -13,49 +13,54 @@ from dask.task_spec import Task, TaskRef
 
 from ..._problem import Problem
 from .._table import choose
-from ._channels import kernel_chunks
+from ._channels import Follows
 from ._compute import Inner, begin, compute, cut, finish
+from ._layout import Layout
 from ._sums import add_parts, add_pixels, compute_folded, summed
-from ._tiles import Layout, Pieces, Tile, by_axes, place_of, tiles
+from ._tiles import Pieces, Place, Tile, by_axes, place_of, tiles
 
 # Pieces that are together less than one part in FEW of their chunk are cut by one task, and travel together.
 FEW = 4
 
-Halves = list[tuple[tuple[int, int, int, int], tuple[Tile, ...]]]  # tiles with their places, in one task or two
-Chunk = tuple[int, ...]  # its place along N, C, H and W
-Input = Callable[..., Any]  # a chunk's place -> what a task gets of an operand
+Halves = list[tuple[Place, tuple[Tile, ...]]]  # tiles with their places along N, C, D, H and W, in one task or two
+Input = Callable[[Place], Any]  # a tile's place -> what its task gets of an operand
+Graph = Callable[..., dict[Any, Task]]
 
 
 def graph(
-    p: Problem, layout: Layout, inner: Inner, token: str, names: Sequence[str], little: Mapping[str, Any]
-) -> dict[Any, Task]:
+    p: Problem, layout: Layout, inner: Inner, token: str, names: Sequence[str], follows: Sequence[Follows],
+    little: Mapping[str, Any],
+) -> dict[Any, Task]:  # fmt: skip
     """The tasks of an operator's result. `names` are those of its operands' keys, in chunks as `aligned` has them.
 
     Operands that are `little`, by their names, are a part of tasks.
     """
     first, *others = names
-    return GRAPHS[p.operator](p, layout, inner, token, first, *(functools.partial(_input, little, n) for n in others))
+    inputs = (functools.partial(_input, little, *each) for each in zip(others, follows, strict=True))
+    make: Graph = GRAPHS.get(p.operator, _tiles)
+    return make(p, layout, inner, token, first, *inputs)
 
 
-def _input(little: Mapping[str, Any], name: str, *place: int) -> Any:
-    return little[name] if name in little else TaskRef((name, *place))
+def _input(little: Mapping[str, Any], name: str, follows: Follows, place: Place) -> Any:
+    if name in little:
+        return little[name]
+    return TaskRef((name, *(0 if axis is None else place[axis] for axis in follows)))
 
 
 def _tiles(
-    p: Problem, layout: Layout, inner: Inner, token: str, read: str, weight: Input, bias: Input | None = None
-) -> dict[Any, Task]:
+    p: Problem, layout: Layout, inner: Inner, token: str, read: str, weight: Input | None = None,
+    bias: Input | None = None,
+) -> dict[Any, Task]:  # fmt: skip
     """For each tile a task that begins it and one that finishes it; for each chunk one that cuts what other tiles read.
 
     A tile that is of one part has one task.
     """
     every: Halves = [(place, tile.halves() or (tile,)) for place, tile in tiles(p, layout)]
     tasks, operands = _cuts(p, layout, inner, token, read, every)
-    letter, _ = kernel_chunks(p, layout.made[1])
-    for (n, o, h, w), halves in every:
-        key, begun = ((f"{p.operator}-{part}{token}", *by_axes(p, (n, o, h, w))) for part in ("", "inside-"))
-        kernels = weight(*(o if axis == letter else 0 for axis in p.weight_axes))
-        biases = bias(o) if bias else None
-        blocks, starts = operands(n, halves[-1])
+    for place, halves in every:
+        key, begun = ((f"{p.operator}-{part}{token}", *by_axes(p, place)) for part in ("", "inside-"))
+        kernels, biases = (each(place) if each else None for each in (weight, bias))
+        blocks, starts = operands(place[0], halves[-1])
         if halves[-1].folds:
             tasks[key] = Task(key, compute_folded, halves[0], inner, p.dtype, starts, kernels, biases, *blocks)
             continue
@@ -63,7 +68,7 @@ def _tiles(
             tasks[key] = Task(key, compute, halves[0], inner, starts, kernels, biases, *blocks)
             continue
         inside, frame = halves
-        (block,), (start,) = operands(n, inside)
+        (block,), (start,) = operands(place[0], inside)
         strips = [_index(p, strip, inside.operands[0]) for strip in map(frame.strip, frame.parts) if strip]
         tasks[begun] = Task(begun, begin, inside, inner, strips, start, kernels, biases, block)
         tasks[key] = Task(key, finish, frame, inner, starts, kernels, biases, TaskRef(begun), *blocks)
@@ -75,12 +80,11 @@ def _grad_weight(p: Problem, layout: Layout, inner: Inner, token: str, x: str, g
     every: Halves = [(place, (tile,)) for place, tile in tiles(p, layout) if 0 not in tile.shape]
     tasks, operands = _cuts(p, layout, inner, token, x, every)
     given: dict[int, list[Any]] = {}
-    for (n, o, h, w), (tile,) in every:
-        place = by_axes(p, (n, o, h, w))
-        key = (f"{p.operator}-part-{token}", *place)
-        blocks, starts = operands(n, tile)
-        tasks[key] = Task(key, add_parts, tile, inner, starts, grad(*place), *blocks)
-        given.setdefault(o, []).append(key)
+    for place, (tile,) in every:
+        key = (f"{p.operator}-part-{token}", *by_axes(p, place))
+        blocks, starts = operands(place[0], tile)
+        tasks[key] = Task(key, add_parts, tile, inner, starts, grad(place), *blocks)
+        given.setdefault(place[1], []).append(key)
     for o, keys in given.items():
         key = (f"{p.operator}-{token}", *(o if axis == "O" else 0 for axis in p.weight_axes))
         tasks |= {task.key: task for task in summed(key, keys, f"{p.operator}-sum-{token}", p.dtype)}
@@ -93,11 +97,11 @@ def _grad_bias(p: Problem, layout: Layout, inner: Inner, token: str, grad: str) 
     tasks: dict[Any, Task] = {}
     given: dict[int, list[Any]] = {}
     for place in itertools.product(*(range(len(sizes)) for sizes in layout.read)):
-        n, c, h, w = (sizes[i] for sizes, i in zip(layout.read, place, strict=True))
+        n, c, d, h, w = (sizes[i] for sizes, i in zip(layout.read, place, strict=True))
         if n * h * w:
             key = (f"{p.operator}-part-{token}", *by_axes(p, place))
             part = p._replace(n=n, oc=c, ih=h, iw=w, oh=h, ow=w, dtype=wide)
-            tasks[key] = Task(key, add_pixels, part, inner, by_axes(p, (n, c, h, w)), TaskRef((grad, *key[1:])))
+            tasks[key] = Task(key, add_pixels, part, inner, by_axes(p, (n, c, d, h, w)), TaskRef((grad, *key[1:])))
             given.setdefault(place[1], []).append(key)
     for o, keys in given.items():
         key = (f"{p.operator}-{token}", o)
@@ -105,12 +109,10 @@ def _grad_bias(p: Problem, layout: Layout, inner: Inner, token: str, grad: str) 
     return tasks
 
 
-GRAPHS: dict[str, Callable[..., dict[Any, Task]]] = {
-    "conv2d": _tiles,
-    "conv2d_grad_input": _tiles,
+# Of operators whose results are no tiles.
+GRAPHS: dict[str, Graph] = {
     "conv2d_grad_weight": _grad_weight,
     "conv2d_grad_bias": _grad_bias,
-    "conv_transpose2d": _tiles,
 }
 
 
@@ -121,7 +123,7 @@ def _cuts(
     for problem in {part.problem for _, halves in every for tile in halves for part in tile.parts}:
         choose((inner.backend,), problem, inner.kinds)  # it raises here rather than in a worker
     tasks: dict[Any, Task] = {}
-    cuts: dict[tuple[Chunk, Pieces], tuple[TaskRef, int | None]] = {}
+    cuts: dict[tuple[Place, Pieces], tuple[TaskRef, int | None]] = {}
     for place, wanted in _wanted(layout, every).items():
         shape = tuple(sizes[i] for sizes, i in zip(layout.read, place, strict=True))
         small = FEW * sum(map(_size, wanted)) <= math.prod(shape[1:])
@@ -156,9 +158,9 @@ def _size(pieces: Pieces) -> int:
     return math.prod(piece.stop - piece.start for piece in pieces)
 
 
-def _wanted(layout: Layout, every: Halves) -> dict[Chunk, list[Pieces]]:
+def _wanted(layout: Layout, every: Halves) -> dict[Place, list[Pieces]]:
     """For each chunk, by its place, the pieces that tiles read of it without reading all."""
-    wanted: dict[Chunk, dict[Pieces, None]] = {}
+    wanted: dict[Place, dict[Pieces, None]] = {}
     for (n, *_), halves in every:
         for pieces in itertools.chain.from_iterable(tile.operands for tile in halves):
             if any(sizes[i] > stop - start for sizes, (i, start, stop) in zip(layout.read[1:], pieces, strict=True)):

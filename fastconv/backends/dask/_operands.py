@@ -15,9 +15,10 @@ from .._selection import DEFAULT, selection
 from .._table import choose
 from .._types import route
 from ._axis import Chunks
-from ._channels import kernel_chunks
+from ._channels import IMAGE, READS, Follows, follows, kernel_chunks
 from ._compute import Inner
-from ._tiles import Layout, by_axes
+from ._layout import Layout
+from ._tiles import by_axes
 
 LARGE = 4  # times the size that Dask prefers for a chunk: a tile of more bytes is cut along its channels
 LITTLE = 4096  # bytes of kernels that travel with each task: up to 31 x 31 in float32
@@ -55,23 +56,33 @@ def chunked(p: Problem, operands: tuple[Any, ...]) -> Arrays:
 
 def described(p: Problem) -> Arrays:
     """Arrays like the operands of a problem, of which chunks are asked for and nothing else."""
-    seconds = {"conv2d_grad_weight": ["y"], "conv2d_grad_bias": []}.get(p.operator, ["weight"])
-    first = "x" if p.operator in ("conv2d", "conv2d_grad_weight") else "y"
-    x = da.empty(p.shape_of(first), dtype=p.x_dtype, chunks=_cuts(p))
-    return [x, *(da.empty(p.shape_of(name), dtype=p.weight_dtype, chunks=-1) for name in seconds)]
+    x = da.empty(p.shape_of("x" if READS.get(p.operator) is IMAGE else "y"), dtype=p.x_dtype, chunks=_cuts(p))
+    shapes = {"weight": p.shape_of("weight"), "grad": p.shape_of("y")}
+    if p.operator == "local_conv2d":
+        shapes["weight"] = (p.oh, p.ow, *shapes["weight"])
+    others = (name for name in OPERATORS[p.operator].operands[1:] if name != "bias")
+    return [x, *(da.empty(shapes[name], dtype=p.weight_dtype, chunks=-1) for name in others)]
 
 
 def layout_of(p: Problem, arrays: Arrays) -> Layout:
     """How the first operand lies in chunks, and the tiles."""
-    n, c, h, w = (_chunks_along(p.x_axes, arrays[0], letter) for letter in "NCHW")
+    read = tuple(_chunks_along(p.x_axes, arrays[0], letter) for letter in "NCDHW")
     if p.operator == "conv2d_grad_bias":
-        c = tuple(size for size in c if size)
-        return Layout((n, c, h, w), (n, c, h, w))
-    channels = _chunks_along(p.x_axes, arrays[1], "C")
-    if p.operator != "conv2d_grad_weight":
-        letter, _ = kernel_chunks(p, ())
-        channels = _chunks_along(p.weight_axes, arrays[1], letter)
-    return Layout.of(p, (n, c, h, w), channels, LARGE * parse_bytes(dask.config.get("array.chunk-size")))
+        read = (read[0], tuple(size for size in read[1] if size), *read[2:])
+        return Layout(read, read)
+    wanted: list[Chunks] = [(), (), (), ()]
+    for second, along in zip(arrays[1:2], followed(p, arrays), strict=False):
+        for axis, sizes in zip(along, second.chunks, strict=True):
+            # Kernels of each pixel's own are most of what is read: where they are in chunks, tiles follow these.
+            if axis == 1 or (axis and p.operator == "local_conv2d" and len(sizes) > 1):
+                wanted[axis - 1] = tuple(size for size in sizes if size)
+    return Layout.of(p, read, tuple(wanted), LARGE * parse_bytes(dask.config.get("array.chunk-size")))
+
+
+def followed(p: Problem, arrays: Arrays) -> list[Follows]:
+    """Which axes of tiles the chunks of each operand but the first follow."""
+    names = OPERATORS[p.operator].operands[1:]
+    return [follows(p, name, array.ndim) for name, array in zip(names, arrays[1:], strict=False)]
 
 
 def aligned(p: Problem, layout: Layout, arrays: Arrays) -> Arrays:
@@ -79,12 +90,13 @@ def aligned(p: Problem, layout: Layout, arrays: Arrays) -> Arrays:
     x, *others = arrays
     if p.operator == "conv2d_grad_bias":
         return [x.rechunk(by_axes(p, layout.read))]
-    second, *bias = others
-    if p.operator == "conv2d_grad_weight":
-        return [x, second.rechunk(by_axes(p, layout.made))]
-    letter, sizes = kernel_chunks(p, layout.made[1])
-    weight = second.rechunk({i: sizes if axis == letter else -1 for i, axis in enumerate(p.weight_axes)})
-    return [x, weight, *(array.rechunk((layout.made[1],)) for array in bias)]
+    names, result = OPERATORS[p.operator].operands[1:], [x]
+    for name, array, along in zip(names, others, followed(p, arrays), strict=False):
+        made = list(layout.made)
+        if name == "weight":
+            _, made[1] = kernel_chunks(p, made[1])
+        result.append(array.rechunk({i: -1 if axis is None else made[axis] for i, axis in enumerate(along)}))
+    return result
 
 
 def little(arrays: Arrays, operands: tuple[Any, ...]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from ..._errors import BackendError
 from ..._operators import OPERATORS
 from ..._problem import Problem
 from .._table import choose
-from ._channels import SIDES
+from ._channels import READS, extents
+from ._layout import pixels_read
 from ._operands import chunked, described, inner_of, layout_of
-from ._tiles import largest, pixels_read
+from ._tiles import largest
 
 MUCH = 1.25  # times that tiles may read the image before `explain` advises larger chunks
 
@@ -21,20 +22,23 @@ def report(p: Problem, num_threads: int, operands: tuple[Any, ...]) -> dict[str,
     layout = layout_of(p, arrays)
     inner, source = inner_of(p, arrays, num_threads)
     first = OPERATORS[p.operator].operands[0]
+    made = [sizes for letter, sizes in zip("NCDHW", layout.made, strict=True) if letter in "NCHW" + p.x_axes]
     details: dict[str, Any] = {
         "chunks": f"those of {first}" if operands else "as dask.array.from_array cuts a NumPy array",
-        "tiles": " x ".join(str(len(sizes)) for sizes in layout.made),
-        "largest_tile": " x ".join(str(max(sizes)) for sizes in layout.made),
+        "tiles": " x ".join(str(len(sizes)) for sizes in made),
+        "largest_tile": " x ".join(str(max(sizes)) for sizes in made),
         "inner_backend": inner.backend,
         "inner_backend_from": source,
         "threads": inner.num_threads,
         "threads_from": "num_threads=" if num_threads else "one a task, of which Dask runs many",
     }
-    if p.operator not in SIDES:
+    if p.operator not in READS:
         return details
     read = pixels_read(p, layout)
+    named = zip("DHW", extents(p), ("slices", "rows", "columns"), strict=True)
+    halos = [(axis, name) for letter, axis, name in named if letter in "HW" + p.x_axes]
     details |= {
-        "halo": f"{(p.kh - 1) * p.dh} rows, {(p.kw - 1) * p.dw} columns",
+        "halo": ", ".join(f"{(axis.k - 1) * axis.d} {name}" for axis, name in halos),
         "pixels_read": f"{read:.4g} times those of the image",
     }
     if read > MUCH:

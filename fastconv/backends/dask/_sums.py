@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from dask.task_spec import Task, TaskRef
 
 from ..._problem import Problem
 from .._phases import fold
-from ._adjoint import Fold
 from ._compute import Inner, check_shape, compute, operand, pixels_of, received, run
 from ._tiles import Tile, by_axes
 
@@ -25,20 +24,27 @@ def compute_folded(
     tile: Tile, inner: Inner, dtype: Any, starts: list[int | None], weight: Any, bias: Any, *arrays: Any
 ) -> Any:
     """The pixels of one tile of an adjoint, where those outside the image belong to the pixels that they are of."""
-    height, width = cast("tuple[Fold, Fold]", tile.folds)
     p, shape = tile.parts[0].problem, by_axes(tile.parts[0].problem, tile.shape)
-    runs = tile._replace(shape=(*tile.shape[:2], height.pixels, width.pixels))
+    runs = tile._replace(shape=(*tile.shape[:2], *(fold.pixels for fold in tile.folds)))
     sums = compute(runs, inner, starts, weight, None, *arrays)
     with np.errstate(over="ignore", invalid="ignore"):
-        if not (height.is_trivial and width.is_trivial):
-            parts, sums = p.nchw(sums), np.zeros_like(sums, shape=shape, order="C")
-            for (rows, to_rows), (columns, to_columns) in itertools.product(height.steps(), width.steps()):
-                part = fold(parts[:, :, rows][..., columns], 2, to_rows, tile.shape[2])
-                p.nchw(sums)[...] += fold(part, 3, to_columns, tile.shape[3])
+        if not all(each.is_trivial for each in tile.folds):
+            parts, sums = p.ncdhw(sums), np.zeros_like(sums, shape=shape, order="C")
+            for steps in itertools.product(*(each.steps() for each in tile.folds)):
+                part = parts
+                for axis, (those, _) in enumerate(steps, 2):
+                    part = part if _are_all(those, part.shape[axis]) else part.take(those, axis=axis)
+                for axis, (_, where) in enumerate(steps, 2):
+                    part = part if _are_all(where, tile.shape[axis]) else fold(part, axis, where, tile.shape[axis])
+                p.ncdhw(sums)[...] += part
         sums += 0  # -0 becomes 0, as where there is something to add
         if bias is not None:
-            p.nchw(sums)[...] += bias.astype(p.compute)[:, None, None]
+            p.ncdhw(sums)[...] += bias.astype(p.compute)[:, None, None, None]
         return sums.astype(dtype, copy=False)
+
+
+def _are_all(places: Any, size: int) -> bool:
+    return len(places) == size and bool((places == np.arange(size)).all())
 
 
 def add_parts(tile: Tile, inner: Inner, starts: list[int | None], grad: Any, *arrays: Any) -> Any:

@@ -6,51 +6,36 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..._problem import Problem
 from ._adjoint import Adjoint, Fold
-from ._axis import Chunks, Piece, Read, Span, bounds, cover, even
-from ._channels import ADJOINT, SIDES, axes_of, channel_read, channel_tiles, folds
-
-
-class Layout(NamedTuple):
-    """How what is read and what is made lie in chunks: sizes along N, C, H and W."""
-
-    read: tuple[Chunks, Chunks, Chunks, Chunks]
-    made: tuple[Chunks, Chunks, Chunks, Chunks]
-
-    @classmethod
-    def of(cls, p: Problem, read: tuple[Chunks, ...], channels: Chunks, most_bytes: int) -> Layout:
-        """Tiles for chunks of what is read, channels as `channels` says, and finer where tiles grow large.
-
-        Large is more than `most_bytes` and more than the largest chunk.
-        """
-        n, c, h, w = read
-        rows, columns = (axis.tiles() for axis in axes_of(p, h, w))
-        channels = channel_tiles(p, c, channels)
-        pixels = max(n) * max(rows) * max(columns) * p.dtype.itemsize
-        most = max(most_bytes, math.prod(map(max, read)) * p.x_dtype.itemsize) // max(pixels, 1)
-        finer = itertools.chain.from_iterable(even(size, math.ceil(size / max(most, 1))) for size in channels)
-        return cls((n, c, h, w), (n, channel_tiles(p, c, tuple(finer)), rows, columns))
+from ._axis import Piece, Read, Span, bounds, cover
+from ._channels import READS, RESULT, axes_of, channel_read, folds, with_channels, with_sizes
+from ._layout import Layout
 
 
 class Part(NamedTuple):
-    """Rows from `top` and columns from `left` of a tile, and the problem that they are the result of, or of a sum."""
+    """Ranges of a tile along D, H and W, what each reads, and the problem that they are the result of, or of a sum."""
 
     problem: Problem
-    top: int
-    bottom: int
-    left: int
-    right: int
-    rows: Read
-    columns: Read
+    ranges: tuple[tuple[int, int, Read], ...]
 
     @property
     def size(self) -> int:
         """How many pixels of the tile it has."""
-        return (self.bottom - self.top) * (self.right - self.left)
+        return math.prod(stop - start for start, stop, _ in self.ranges)
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        """What it reads along D, H and W."""
+        return tuple(read for *_, read in self.ranges)
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Its pixels along D, H and W."""
+        return tuple(slice(start, stop) for start, stop, _ in self.ranges)
 
 
 Pieces = tuple[Piece, ...]
@@ -58,18 +43,18 @@ Place = tuple[int, ...]
 
 
 class Tile(NamedTuple):
-    """One tile, or some parts of it: its shape along N, C, H and W, and what it is computed from.
+    """One tile, or some parts of it: its shape along N, C, D, H and W, and what it is computed from.
 
-    Its operands are pieces of chunks, every combination of `covers`: pieces of channels, of rows, of columns; without
-    those of the chunk from which another task has begun it, which gives those itself.
+    Its operands are pieces of chunks, every combination of `covers`: of channels, of slices, of rows, of columns;
+    without those of the chunk from which another task has begun it, which gives those itself.
     """
 
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
     channels: Read
-    covers: tuple[Pieces, Pieces, Pieces]
+    covers: tuple[Pieces, ...]
     parts: tuple[Part, ...]
-    begun: Place = ()  # the chunk, by its numbers along C, H and W, that another task has computed its part from
-    folds: tuple[Fold, Fold] | None = None  # of height and width, where its parts are to be folded into it
+    begun: Place = ()  # the chunk, by its numbers along C, D, H and W, that another task has computed its part from
+    folds: tuple[Fold, ...] = ()  # of depth, height and width, where its parts are to be folded into it
 
     @property
     def operands(self) -> tuple[Pieces, ...]:
@@ -78,95 +63,95 @@ class Tile(NamedTuple):
 
     def halves(self) -> tuple[Tile, Tile] | None:
         """The part that one chunk is all it needs for, and the frame around it, if it is made of these."""
-        inside = [part for part in self.parts if part.rows.in_place and part.columns.in_place]
+        inside = [part for part in self.parts if all(read.in_place for read in part.reads)]
         if len(self.parts) == 1 or not inside or 0 in self.shape or self.folds:
             return None
         most = max(inside, key=lambda part: part.size)
         frame = tuple(part for part in self.parts if part is not most)
-        place = place_of((self.channels.pieces[0], most.rows.pieces[0], most.columns.pieces[0]))
+        place = place_of(tuple(read.pieces[0] for read in (self.channels, *most.reads)))
         rest = self._replace(parts=frame, begun=place)
-        c, h, w = (
+        covers = tuple(
             tuple(piece for piece in pieces if piece.chunk == number)
             for pieces, number in zip(self.covers, place, strict=True)
         )
-        return self._replace(covers=(c, h, w), parts=(most,)), rest
+        return self._replace(covers=covers, parts=(most,)), rest
 
     def strip(self, part: Part) -> Pieces:
         """What a part reads of the chunk that the tile was begun from, if it does."""
         strip = tuple(
             piece
-            for read, number in zip((self.channels, part.rows, part.columns), self.begun, strict=True)
+            for read, number in zip((self.channels, *part.reads), self.begun, strict=True)
             for piece in read.pieces
             if piece.chunk == number
         )
         return strip if len(strip) == len(self.begun) else ()
 
 
-def tiles(p: Problem, layout: Layout) -> Iterator[tuple[tuple[int, int, int, int], Tile]]:
+def tiles(p: Problem, layout: Layout) -> Iterator[tuple[Place, Tile]]:
     """Every tile of the result with its place among them."""
-    batch, channels, rows, columns = layout.read
+    batch, channels, *chunks = layout.read
     reads = [channel_read(p, channels, start, stop) for start, stop in itertools.pairwise(bounds(layout.made[1]))]
     # Channels in several chunks have to be put together anyway, since the sum over them must not be cut.
     split = all(read.in_place for _, read in reads)
-    axes = axes_of(p, rows, columns)
+    axes = axes_of(p, tuple(chunks))
     ranges = [list(itertools.pairwise(bounds(sizes))) for sizes in layout.made[2:]]
-    heights, widths = ([axis.span(*one, split) for one in each] for axis, each in zip(axes, ranges, strict=True))
-    covers = [[cover(size, span.reads) for span in spans] for size, spans in ((rows, heights), (columns, widths))]
+    spans = [[axis.span(*one, split) for one in each] for axis, each in zip(axes, ranges, strict=True)]
+    covers = [[cover(sizes, span.reads) for span in each] for sizes, each in zip(chunks, spans, strict=True)]
     folding = [
         [axis.fold(*one) for one in each]
         for axis, each in zip(axes, ranges, strict=True)
         if isinstance(axis, Adjoint) and axis.mode != "constant"
     ]
-    for (i, n), (j, o), (k, height), (m, width) in itertools.product(
-        enumerate(batch), enumerate(layout.made[1]), enumerate(heights), enumerate(widths)
-    ):
+    numbers = itertools.product(*(range(len(each)) for each in spans))
+    for (i, n), (j, o), at in itertools.product(enumerate(batch), enumerate(layout.made[1]), list(numbers)):
         groups, read = reads[j]
-        parts = tuple(_parts(_whole(p, n, groups, read.size, o), height, width, bool(folding)))
-        handed = (cover(channels, [read]), covers[0][k], covers[1][m])
+        here = _at(spans, at)
+        parts = tuple(_parts(_whole(p, n, groups, read.size, o), here, bool(folding)))
+        handed = (cover(channels, [read]), *_at(covers, at))
         if not all(handed):  # nothing but padding
-            handed = ((), (), ())
-        both = (folding[0][k], folding[1][m]) if folding else None
-        yield (i, j, k, m), Tile((n, o, height.size, width.size), read, handed, parts, folds=both)
+            handed = ((),) * len(handed)
+        shape = (n, o, *(span.size for span in here))
+        yield (i, j, *at), Tile(shape, read, handed, parts, folds=tuple(_at(folding, at)) if folding else ())
+
+
+def _at(lists: Sequence[Sequence[Any]], at: Place) -> list[Any]:
+    return [each[number] for each, number in zip(lists, at, strict=True)]
 
 
 def _whole(p: Problem, n: int, groups: int, read: int, made: int) -> Problem:
-    """The problem of a tile, but for its height and width: of an adjoint with zeros around it; sums in full width."""
-    sides = SIDES[p.operator]
-    channels: dict[str, Any] = {sides.read[0]: read, sides.made[0]: made}
-    p = p._replace(n=n, groups=groups, **channels)
+    """The problem of a tile, but for its pixels: of an adjoint with zeros around it; sums in full width."""
+    p = with_channels(p._replace(n=n), groups, read, made)
     if p.operator == "conv2d_grad_weight":
         return p._replace(dtype=p.compute)
     if folds(p):
         return p._replace(padding_mode="constant", dtype=p.compute, bias_dtype=None)
-    return p._replace(padding_mode="constant") if sides is ADJOINT else p
+    return p._replace(padding_mode="constant") if READS[p.operator] is RESULT else p
 
 
-def _parts(whole: Problem, height: Span, width: Span, every: bool = False) -> Iterator[Part]:
-    """The parts of a tile, all combinations of its rows' and its columns' if it is so to be."""
-    (_, *read), (_, *made) = SIDES[whole.operator]
-    for r0, r1, rows in height.parts:
-        for c0, c1, columns in width.parts if rows.in_place or every else ((0, width.size, width.whole),):
-            sizes: dict[str, Any]
-            sizes = dict(zip((*read, *made), (rows.size, columns.size, r1 - r0, c1 - c0), strict=True))
-            p = whole._replace(**sizes, pt=rows.before, pb=rows.after, pl=columns.before, pr=columns.after)
-            if not (rows.pieces and columns.pieces):  # nothing but padding: of pixels that are padding, padded
-                p = p._replace(x_dtype=p.compute)
-            yield Part(p, r0, r1, c0, c1, rows, columns)
+def _parts(whole: Problem, spans: Sequence[Span], every: bool = False) -> Iterator[Part]:
+    """The parts of a tile, all combinations of those along its axes if it is so to be."""
+    for ranges in _combined(spans, every):
+        p = with_sizes(whole, *((stop - start, read.size, read.before, read.after) for start, stop, read in ranges))
+        if not all(read.pieces for *_, read in ranges):  # nothing but padding: of pixels that are padding, padded
+            p = p._replace(x_dtype=p.compute)
+        yield Part(p, ranges)
+
+
+def _combined(spans: Sequence[Span], every: bool) -> Iterator[tuple[tuple[int, int, Read], ...]]:
+    """Ranges along each axis. What reads of several chunks anyway is not cut along the axes that follow."""
+    if not spans:
+        yield ()
+        return
+    first, *rest = spans
+    for one in first.parts:
+        cut = rest if every or one[2].in_place else [span.uncut for span in rest]
+        for others in _combined(cut, every):
+            yield (one, *others)
 
 
 def place_of(pieces: Pieces) -> Place:
-    """Which chunk pieces along C, H and W are of."""
+    """Which chunk pieces along C, D, H and W are of."""
     return tuple(piece.chunk for piece in pieces)
-
-
-def pixels_read(p: Problem, layout: Layout) -> float:
-    """How often tiles read a pixel of what is read, on average."""
-    times = 1.0
-    for axis, sizes in zip(axes_of(p, *layout.read[2:]), layout.made[2:], strict=True):
-        reads = (axis.read(start, stop) for start, stop in itertools.pairwise(bounds(sizes)))
-        read = sum(piece.stop - piece.start for one in reads for piece in one.pieces)
-        times *= read / sum(axis.chunks)
-    return times
 
 
 def largest(p: Problem, layout: Layout) -> Problem:
@@ -175,19 +160,19 @@ def largest(p: Problem, layout: Layout) -> Problem:
     start = bounds(layout.made[1])[layout.made[1].index(o)]
     groups, read = channel_read(p, layout.read[1], start, start + o)
     spans = []
-    for axis, sizes in zip(axes_of(p, *layout.read[2:]), layout.made[2:], strict=True):
+    for axis, sizes in zip(axes_of(p, layout.read[2:]), layout.made[2:], strict=True):
         *_, at = max((size, min(i, len(sizes) - 1 - i), i) for i, size in enumerate(sizes))
         spans.append(axis.span(bounds(sizes)[at], bounds(sizes)[at + 1], False))
-    parts = _parts(_whole(p, max(layout.made[0]), groups, read.size, o), spans[0], spans[1], folds(p))
+    parts = _parts(_whole(p, max(layout.made[0]), groups, read.size, o), spans, folds(p))
     return max(parts, key=lambda part: part.size).problem
 
 
 def by_axes(p: Problem, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Values for N, C, H and W in the order of the problem's axes, without those it does not have."""
+    """Values for N, C, D, H and W in the order of the problem's axes, without those it does not have."""
     return _picker(p.x_axes)(values)
 
 
 @functools.cache
 def _picker(axes: str) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    places = ["NCHW".index(letter) for letter in axes]
+    places = ["NCDHW".index(letter) for letter in axes]
     return operator.itemgetter(*places) if len(places) > 1 else lambda values: (values[places[0]],)
