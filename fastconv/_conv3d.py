@@ -64,7 +64,8 @@ def conv3d(
     Returns
     -------
     numpy.ndarray
-        The result, in the order of `data_format`, C-contiguous; `out` if that was given.
+        The result, in the order of `data_format`, C-contiguous; `out` if that was given. An array of another library
+        where an operand is one that a backend owns.
 
     Raises
     ------

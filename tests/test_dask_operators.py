@@ -1,5 +1,7 @@
 """Dask arrays of three axes and of one, what windows see of them, kernels of each pixel's own: in any chunks."""
 
+import pickle
+
 import dask
 import dask.array as da
 import numpy as np
@@ -215,6 +217,21 @@ def test_a_slice_of_a_volume_computes_its_tiles_alone():
     assert sorted(loaded) == sorted({(0, 0, d, h, w) for d in (1, 2, 3) for h in (3, 4) for w in (0, 1)})
 
 
+@pytest.mark.parametrize("shapes", [((0, 2, 4, 5, 6), (3, 2, 2, 2, 2)), ((2, 2, 4, 5, 6), (0, 2, 2, 2, 2))])
+def test_no_volumes_or_no_kernels(shapes):
+    x, w = (np.ones(shape, "f4") for shape in shapes)
+    same(conv3d(lazily(x), w, **DIRECT), conv3d(x, w, **DIRECT))
+
+
+def test_tasks_of_volumes_are_small():
+    x = da.zeros((1, 1, 200, 200, 200), chunks=(1, 1, 50, 50, 50), dtype="f4")
+    y = conv3d(x, np.ones((1, 1, 3, 3, 3), "f4"), padding="same", padding_mode="reflect")
+    tasks = [task for task in y.dask.values() if isinstance(task, Task)]
+    assert len(tasks) > 150
+    for task in tasks:
+        assert len(pickle.dumps(task)) < 5000
+
+
 def test_volumes_are_explained():
     x = da.zeros((1, 2, 60, 70, 80), chunks=(1, 2, 30, 35, 80), dtype="f4")
     details = fastconv.explain(x, np.ones((4, 2, 3, 5, 7), "f4"), None, 1, "same", operator="conv3d").details
@@ -307,6 +324,13 @@ def test_kernels_of_each_pixels_own_in_any_chunks(weight_format, groups):
                 expected,
             )
         same(local_conv2d(lazily(x, (2, 1, 1, 2)), weight, bias, **options), expected)
+
+
+def test_a_bias_of_each_pixels_own_without_channels():
+    x, weight, bias = floats(5, 6), floats(3, 5, 3, 2), floats(3, 5)
+    for chunks in (-1, 2, (1, 4)):
+        y = local_conv2d(lazily(x, chunks), lazily(weight), lazily(bias), **DIRECT)
+        same(y, local_conv2d(x, weight, bias, **DIRECT))
 
 
 def test_tiles_follow_the_kernels_chunks_where_each_pixel_has_its_own():
