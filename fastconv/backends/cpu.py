@@ -71,8 +71,9 @@ class CpuPlan:
         self.problem = problem
         self.asked = algorithm, source
         compute = problem.compute
-        # An empty result is planned as the smallest that is not, since the C core divides work into tasks.
-        planned = problem._replace(n=max(problem.n, 1), oc=max(problem.oc, problem.groups))
+        # Empty as the smallest that is not, since it is divided into tasks; a single tap's dilation, of any size, as 1.
+        dh, dw = problem.dh if problem.kh > 1 else 1, problem.dw if problem.kw > 1 else 1
+        planned = problem._replace(n=max(problem.n, 1), oc=max(problem.oc, problem.groups), dh=dh, dw=dw)
         self.kernel = _kernels.Plan(
             planned[:18],
             PADDING_MODES.index(problem.padding_mode),
