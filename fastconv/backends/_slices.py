@@ -110,7 +110,8 @@ class Slices:
             return None
         if step.reads.min() < 0 or step.reads.max() >= a.size:
             return None
-        batch = (step.windows, step.outputs.step * a.s * sd) if self.by_image else (len(x), sn)
+        apart = step.outputs.step * a.s * sd if step.windows > 1 else 0  # else the stride may exceed 64 bits
+        batch = (step.windows, apart) if self.by_image else (len(x), sn)
         channels = (a.k * c, a.d * sd if a.k > 1 and c == 1 else sc)
         return _view(x[:, :, step.reads[0] :], batch, channels, *zip(x.shape[3:], strides, strict=True))
 
