@@ -134,6 +134,13 @@ def _of_grad(problem: Problem, grad: Array, name: str = "grad") -> Problem:
                 500,
             )
         )
+    p = problem
+    for size, k, d in ((p.depth.size, p.depth.k, p.depth.d), (p.ih, p.kh, p.dh), (p.iw, p.kw, p.dw)):
+        if size + (k - 1) * d > LIMIT:  # what composes it moves the kernel over all of the image's pixels
+            raise ValueError(
+                f"the kernel reaches over {show((k - 1) * d + 1)} pixels (size {k}, dilation {show(d)}), which with "
+                f"{show(size)} of the image are more than 2**63 - 1; use a smaller dilation."
+            )
     shape = problem.out_shape
     if math.prod(shape) * max(problem.dtype.itemsize, problem.compute.itemsize) > LIMIT:
         raise ValueError(f"the result would have shape {show(shape)} and dtype {problem.dtype}, more than 2**63 bytes.")

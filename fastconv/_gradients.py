@@ -70,7 +70,7 @@ def conv2d_grad_input(
     addition more for each time that a pixel is repeated. With ``algorithm="direct"`` its bits are the same for every
     number of threads, batch and layout. Outside of itself `grad` is zero, and zero counts: NaN and infinities in
     `grad` reach exactly the pixels of their windows, and those of a kernel's tap also pixels near the border, since 0
-    times Inf is NaN.
+    times Inf is NaN; but not those that repeat padding which taps skip, where that is most of a large image.
 
     Examples
     --------

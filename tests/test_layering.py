@@ -28,7 +28,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_errors": set(),
     "_version": set(),
     "_cpus": {"_errors", "_kernels"},
-    "filters": set(),
+    "filters": {"_arguments"},
     "expand": {"_arguments", "_operators", "_problem", "_receive", "backends._selection", "backends.reference"},
     "_config": {"_errors"},
     "_operators": set(),  # what it names is imported when it is first asked for
@@ -80,11 +80,11 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends.__init__": {"_operators", "_problem"},
     "backends._compose": {"_errors", "_operators", "_problem", "backends", "backends._convolve"},
     "backends._convolve": {"_errors", "_problem"},
-    "backends._compositions": {"_problem", "backends._convolve", "backends._phases"},
+    "backends._compositions": {"_axes", "_problem", "backends._convolve", "backends._phases"},
     "backends._windows": {"_problem", "backends._convolve", "backends.reference"},
     "backends._local": {"_problem", "backends._convolve", "backends._windows"},
     "backends._taps": {"_problem", "backends.reference"},
-    "backends._phases": {"backends.reference"},
+    "backends._phases": {"_axes", "backends.reference"},
     "backends._slices": {"_axes", "_problem", "backends._convolve", "backends.reference"},
     "backends._transpose3d": {
         *("_axes", "_problem", "backends._convolve", "backends._phases", "backends._slices"),

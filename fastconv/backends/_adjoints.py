@@ -32,7 +32,10 @@ def transposed(p: Problem, grad: Array, weight: Array, bias: Array | None, out: 
     """Transposed convolution."""
     grad = p.nchw(grad).reshape(p.n, p.groups, p.oc // p.groups, p.oh, p.ow)
     weight = p.oihw(weight).reshape(p.groups, p.oc // p.groups, p.ic // p.groups, p.kh, p.kw)
-    rows, columns = np.arange(p.ih + p.pt + p.pb), np.arange(p.iw + p.pl + p.pr)
+    if p.padding_mode == "constant":  # pixels outside are none of the image's
+        rows, columns = np.arange(p.ih) + p.pt, np.arange(p.iw) + p.pl
+    else:
+        rows, columns = np.arange(p.ih + p.pt + p.pb), np.arange(p.iw + p.pl + p.pr)
     padded = np.zeros((p.n, p.groups, p.ic // p.groups, len(rows), len(columns)), grad.dtype)
     for a in range(p.kh):
         for b in range(p.kw):

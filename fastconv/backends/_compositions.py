@@ -7,15 +7,15 @@ said.
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
 import numpy as np
 
+from .._axes import Axis
 from .._problem import Problem
 from ._convolve import Array, Plans, convolve, on_views
-from ._phases import Phase, folded, phases
+from ._phases import Phase, folded, steps
 
 
 class GradInput:
@@ -31,12 +31,8 @@ class GradInput:
         p = self.problem = problem
         self.folds = p.padding_mode != "constant" and any((p.pt, p.pb, p.pl, p.pr))
         self.sums = p.compute if self.folds or p.bias_dtype is not None else p.dtype  # rounded once, at the end
-        rows = (p.ih + p.pt + p.pb, 0) if self.folds else (p.ih, p.pt)
-        columns = (p.iw + p.pl + p.pr, 0) if self.folds else (p.iw, p.pl)
-        pairs = itertools.product(
-            phases(rows[0], p.kh, p.sh, p.dh, rows[1], p.oh), phases(columns[0], p.kw, p.sw, p.dw, columns[1], p.ow)
-        )
-        self.steps = [(self._convolution(*pair), *pair) for pair in pairs]
+        axes = [Axis(p.ih, p.kh, p.sh, p.dh, p.pt, p.pb, p.oh), Axis(p.iw, p.kw, p.sw, p.dw, p.pl, p.pr, p.ow)]
+        self.steps = [(self._convolution(rows, columns), rows, columns) for rows, columns in steps(axes, self.folds)]
         self.problems: tuple[Problem, ...] = tuple(step[0] for step in self.steps)
 
     def _convolution(self, rows: Phase, columns: Phase) -> Problem:
@@ -68,7 +64,9 @@ class GradInput:
                 part = np.empty((p.n, p.ic, rows.size, columns.size), p.compute)
                 convolve(plans, problem, seen, taps, part, num_threads)
                 part = folded(part, 2, rows.pixels, p.pt, p.ih, p.padding_mode)
-                result += folded(part, 3, columns.pixels, p.pl, p.iw, p.padding_mode)
+                part = folded(part, 3, columns.pixels, p.pl, p.iw, p.padding_mode)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    result += part
             else:
                 convolve(plans, problem, seen, taps, result[:, :, rows.pixels, columns.pixels], num_threads)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -1,19 +1,23 @@
-"""One axis of a gradient with respect to the image: which pixels the same taps reach, and where padding came from.
+"""Axes of a gradient with respect to the image: which pixels the same taps reach, and where padding came from.
 
 Arithmetic alone, and the addition of pixels that are copies of one.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._axes import Axis
 from .reference import extend
 
 Array = np.ndarray[Any, Any]
+
+FEW = 1 << 13  # pixels of a padded image that are computed whether taps reach them or not
 
 
 class Phase(NamedTuple):
@@ -48,6 +52,25 @@ def phases(size: int, k: int, s: int, d: int, before: int, out: int) -> Iterator
         else:
             pads = inside.start - low, high - inside.stop
         yield Phase(slice(first - before, None, s), slice(a0, None, step), count, inside, *pads)
+
+
+def steps(axes: list[Axis], folds: bool) -> list[tuple[Phase, ...]]:
+    """Return the phases of several axes, each with each: of the image, or of the padded image where that is folded.
+
+    It may be far larger than all that taps reach. Neither time nor memory follows it: then each tap is a phase.
+    """
+    if not folds:
+        return list(itertools.product(*(list(phases(a.size, a.k, a.s, a.d, a.before, a.out)) for a in axes)))
+    every = [list(phases(a.before + a.size + a.after, a.k, a.s, a.d, 0, a.out)) for a in axes]
+    pixels = [sum(phase.size for phase in each) for each in every]
+    if math.prod(pixels) > max(FEW, 4 * math.prod(a.k * a.out for a in axes)):
+        every = [
+            [Phase(slice(t * a.d, None, a.s), slice(t, t + 1), a.out, slice(0, a.out), 0, 0) for t in range(a.k)]
+            if count > a.k * a.out
+            else each
+            for a, each, count in zip(axes, every, pixels, strict=True)
+        ]
+    return list(itertools.product(*every))
 
 
 def folded(part: Array, axis: int, pixels: slice, before: int, size: int, mode: str) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from .._axes import Axis
 from .._problem import Problem
 from ._convolve import Plans
-from ._phases import Phase, folded, phases
+from ._phases import Phase, folded, steps
 from ._slices import Slices
 
 Array = np.ndarray[Any, Any]
@@ -27,13 +26,7 @@ class Transpose:
         self.axes = axes
         self.folds = p.padding_mode != "constant" and any(a.before or a.after for a in axes)
         self.sums = p.compute if self.folds or p.bias_dtype is not None else p.dtype  # rounded once, at the end
-        every = [
-            phases(a.before + a.size + a.after, a.k, a.s, a.d, 0, a.out)
-            if self.folds
-            else phases(a.size, a.k, a.s, a.d, a.before, a.out)
-            for a in axes
-        ]
-        self.steps = [(self._convolution(each), each) for each in itertools.product(*every)]
+        self.steps = [(self._convolution(each), each) for each in steps(axes, self.folds)]
         self.problems: tuple[Problem, ...] = tuple({one for step, _ in self.steps for one in step.problems})
         self.calls = sum(step.calls for step, _ in self.steps)
 

@@ -42,13 +42,17 @@ def transposed(p: Problem, grad: Array, weight: Array, bias: Array | None, out: 
     weight = p.oidhw(weight).reshape(p.groups, p.oc // p.groups, p.ic // p.groups, d.k, p.kh, p.kw)
     sizes = (d.size, p.ih, p.iw)
     before = (d.before, p.pt, p.pl)
-    padded = [size + low + high for size, low, high in zip(sizes, before, (d.after, p.pb, p.pr), strict=True)]
+    if p.padding_mode == "constant":  # voxels outside are none of the image's
+        places = [np.arange(size) + low for size, low in zip(sizes, before, strict=True)]
+    else:
+        after = (d.after, p.pb, p.pr)
+        places = [np.arange(size + low + high) for size, low, high in zip(sizes, before, after, strict=True)]
+    padded = tuple(map(len, places))
     result = np.zeros((p.n, p.groups, p.ic // p.groups, *padded), grad.dtype)
     for tap in itertools.product(range(d.k), range(p.kh), range(p.kw)):
         apart = (tap[0] * d.d, tap[1] * p.dh, tap[2] * p.dw)
         quotients = [
-            np.divmod(np.arange(size) - offset, s)
-            for size, offset, s in zip(padded, apart, (d.s, p.sh, p.sw), strict=True)
+            np.divmod(place - offset, s) for place, offset, s in zip(places, apart, (d.s, p.sh, p.sw), strict=True)
         ]
         whole = [np.flatnonzero(rest == 0) for _, rest in quotients]
         at = [quotient[u] for (quotient, _), u in zip(quotients, whole, strict=True)]
@@ -58,8 +62,7 @@ def transposed(p: Problem, grad: Array, weight: Array, bias: Array | None, out: 
     result = result.reshape(p.n, p.ic, *padded)
     image = np.zeros((p.n, p.ic, *sizes), grad.dtype)
     sources = [
-        extend(np.arange(size) - low, inner, p.padding_mode)
-        for size, low, inner in zip(padded, before, sizes, strict=True)
+        extend(place - low, size, p.padding_mode) for place, low, size in zip(places, before, sizes, strict=True)
     ]
     (in_d, at_d), (in_h, at_h), (in_w, at_w) = sources  # padding goes back to where it came from, constants nowhere
     kept = result[:, :, in_d][:, :, :, in_h][..., in_w]
