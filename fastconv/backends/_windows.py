@@ -6,6 +6,7 @@ that no window reads.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,27 +22,48 @@ Index = slice | Array
 
 
 class Axis:
-    """Pixels of one axis of the padded image that the taps of a kernel meet, in order; each is one of the image's."""
+    """Pixels of one axis of the padded image that the taps of a kernel meet, in order; each is one of the image's.
+
+    Which they are is kept as arrays where they are few or lie apart. Else these are made when there is a result, since
+    padding may be more than memory holds.
+    """
 
     def __init__(self, size: int, out: int, k: int, s: int, d: int, before: int, mode: str) -> None:
         span = (out - 1) * s + (k - 1) * d + 1
+        self.image, self.before, self.mode = size, before, mode
         self.in_a_row = span <= 2 * out * k  # none is left out, or few are that no tap meets
         self.taps: list[Index]  # for each tap, where its pixels are
+        self.seen: Index  # pixels of the image itself
+        self.met: Array | None = None  # None for all pixels of the span
         if self.in_a_row:
-            met = np.arange(span)
+            self.size = span
             self.taps = [slice(a * d, a * d + (out - 1) * s + 1, s) for a in range(k)]
+            low, high = before, min(before + size, span)
+            low, high = (low, high) if low < high else (0, 0)
+            self.seen = slice(low - before, high - before) if high else slice(0, 0)
         else:
-            met, places = np.unique(np.add.outer(np.arange(k) * d, np.arange(out) * s), return_inverse=True)
+            self.met, places = np.unique(np.add.outer(np.arange(k) * d, np.arange(out) * s), return_inverse=True)
+            self.size = len(self.met)
             self.taps = list(places.reshape(k, out))
-        self.size, self.reach = len(met), (k - 1) * d + 1
-        self.pixels = extend(met - before, size, mode)[1]  # of the image
-        inside = np.flatnonzero((met >= before) & (met - before < size))
-        low, high = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
+            inside = np.flatnonzero((self.met >= before) & (self.met - before < size))
+            low, high = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
+            self.seen = _run(self.met[low:high] - before)
+        self.reach = (k - 1) * d + 1
         self.inside = slice(low, high)
-        outside = (part for part in (slice(0, low), slice(high, self.size)) if part.start < part.stop)
-        self.outside = tuple((part, _run(self.pixels[part])) for part in outside)  # where, and which pixels it repeats
-        self.seen = _run(self.pixels[self.inside])  # pixels of the image itself
+        self.outside = [part for part in (slice(0, low), slice(high, self.size)) if part.start < part.stop]
         self.shows_all = self.in_a_row and high - low == size
+
+    @functools.cached_property
+    def repeated(self) -> list[tuple[slice, Index]]:
+        """Which pixels of the image those outside of it repeat."""
+        if self.mode == "constant":
+            return []
+        return [(part, _run(self.pixels(part))) for part in self.outside]
+
+    def pixels(self, part: slice) -> Array:
+        """The pixels of the image for some of these."""
+        met = np.arange(part.start, part.stop) if self.met is None else self.met[part]
+        return extend(met - self.before, self.image, self.mode)[1]
 
 
 def axes_of(p: Problem) -> tuple[Axis, Axis]:
@@ -94,15 +116,17 @@ class Unfold:
         fill = p.padding_mode == "constant"
         middle, seen = padded[:, :, rows.inside], image[:, :, rows.seen]
         middle[..., columns.inside] = seen[..., columns.seen]
-        for part, repeated in columns.outside:
-            middle[..., part] = p.fill_value if fill else seen[..., repeated]
-        for part, repeated in rows.outside:
-            if fill:
-                padded[:, :, part] = p.fill_value
-            elif rows.shows_all:  # whole rows, which are there by now
+        for part in columns.outside if fill else ():
+            middle[..., part] = p.fill_value
+        for part in rows.outside if fill else ():
+            padded[:, :, part] = p.fill_value
+        for part, repeated in columns.repeated:
+            middle[..., part] = seen[..., repeated]
+        for part, repeated in rows.repeated:
+            if rows.shows_all:  # whole rows, which are there by now
                 padded[:, :, part] = middle[:, :, repeated]
             else:
-                padded[:, :, part] = image[:, :, repeated][..., columns.pixels]
+                padded[:, :, part] = image[:, :, repeated][..., columns.pixels(slice(0, columns.size))]
 
 
 class Fold:
@@ -133,10 +157,9 @@ class Fold:
         padded = np.moveaxis(padded, axis, 0)
         image = np.zeros_like(padded, shape=(size, *padded.shape[1:]))
         image[along.seen] = padded[along.inside]
-        if self.problem.padding_mode != "constant":
-            for part, _ in along.outside:
-                for place in range(part.start, part.stop):
-                    image[along.pixels[place]] += padded[place]
+        for part in along.outside if along.mode != "constant" else ():
+            for place, pixel in zip(range(part.start, part.stop), along.pixels(part).tolist(), strict=True):
+                image[pixel] += padded[place]
         return np.moveaxis(image, 0, axis)
 
 
