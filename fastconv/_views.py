@@ -25,6 +25,7 @@ MODES = {
     False: {"full": "full", "valid": "valid", "same": "same"},
     True: {"full": "full", "valid": "valid", "same": "same_lower"},
 }
+FEW = 4096  # weights that are copied sooner than NumPy makes a view of them, which takes 5 us; more are not copied
 BOUNDARIES = {
     "fill": "constant",
     "pad": "constant",
@@ -202,7 +203,7 @@ def filter2d(
         last = axes[-1] == "C"
         taps = (kh, kw, 1, groups) if last else (groups, 1, kh, kw)
         once = kernel[..., None, None] if last else kernel
-        if type(kernel) is np.ndarray:
+        if type(kernel) is np.ndarray and kernel.size * groups <= FEW:
             kernel = np.empty(taps, kernel.dtype)
             kernel[...] = once
         else:
