@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import check_num_threads, show
+from ._arguments import check_num_threads, read_name, show
 from ._execute import execute, execute_owned
 from ._explain import Explanation, record
 from ._forks import Lock
@@ -313,6 +313,7 @@ def explain(
     """
     num_threads = check_num_threads(num_threads)
     names, source = selection(backend)
+    operator = read_name("operator", operator)
     if operator not in OPERATORS:
         raise ValueError(f"operator must be one of {', '.join(OPERATORS)}, got {show(operator)}.")
     given = dict(zip(OPERATORS[operator].operands, (x, weight, bias), strict=False))

@@ -160,7 +160,7 @@ def trace() -> Iterator[list[Explanation]]:
     Yields
     ------
     list of Explanation
-        Grows by one for each call of `conv2d`, or of a plan, that has returned.
+        Grows by one for each call of `conv2d`, of another operator or of a plan that has returned.
 
     Notes
     -----

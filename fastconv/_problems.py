@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PROBLEMS = 256  # that are kept; the oldest goes when there is one more
 
+LONGEST = 5  # of a tuple that may be right: a shape's, with three axes beside N and C; a key of a million takes 50 ms
+
 PLAIN = frozenset({int, float, complex, str, bool, type(None)})  # of floats a problem has one zero
 
 _problems: dict[Any, Problem] = {}
@@ -45,5 +47,8 @@ def problem_of(operator: str, arrays: tuple[Any, ...], arguments: tuple[Any, ...
 def _is_plain(value: object) -> bool:
     """Whether equal values of this type are the same argument."""
     if type(value) is tuple:
-        return all(type(one) is int or (type(one) is tuple and all(type(x) is int for x in one)) for one in value)
+        return len(value) <= LONGEST and all(
+            type(one) is int or (type(one) is tuple and len(one) <= LONGEST and all(type(x) is int for x in one))
+            for one in value
+        )
     return type(value) in PLAIN or isinstance(value, np.dtype)

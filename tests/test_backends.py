@@ -284,3 +284,9 @@ def test_explain_records_every_verdict(doubled):
 def test_choose_returns_the_first_that_can(doubled):
     problem = fastconv.Problem.of(IMAGE, KERNEL)
     assert choose_backend(("reference", "cpu"), problem)[0] == "reference"
+
+
+def test_a_spec_is_asked_for_by_name():
+    for name in (1, None, ["cpu"], np.int64(1)):
+        with pytest.raises(TypeError, match=r"name must be that of a backend, such as 'cpu', got .*\.$"):
+            fastconv.backend_spec(name)

@@ -1,5 +1,7 @@
 """The operators beside conv2d: adjoints of it, natively or composed, or refused with the reason."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -319,8 +321,11 @@ def test_it_is_said_how_an_operator_is_computed():
     assert report.candidates["cpu"] == "chosen, composed from conv2d"
     assert report.details["composed"] == "from conv2d, 4 of them"
     assert "conv2d_grad_input" in str(report)
-    with pytest.raises(ValueError, match="operator must be one of conv2d, conv2d_grad_input"):
-        fastconv.explain(GRAD, KERNEL, operator="conv4d")
+    for function in (lambda name: fastconv.explain(GRAD, KERNEL, operator=name), fastconv.backends):
+        with pytest.raises(ValueError, match="operator must be one of conv2d, conv2d_grad_input"):
+            function("conv4d")
+        with pytest.raises(TypeError, match=r"operator must be a string, got \['conv2d'\]\.$"):
+            function(["conv2d"])
     assert fastconv.backends(operator="conv2d_grad_input")["cpu"] == "usable, composed from conv2d"
     assert fastconv.backends(operator="conv2d_grad_input")["reference"] == "usable"
     config = fastconv.show_config()
@@ -382,3 +387,24 @@ def test_a_call_that_equals_an_earlier_one_in_other_types_is_checked_for_itself(
     for wrong in ({"groups": True}, {"groups": 1.0}, {"padding": False}, {"padding": (0, False)}):
         with pytest.raises(TypeError, match=next(iter(wrong))):
             fastconv.conv_transpose2d(x, weight, **({"groups": 1, "padding": 0} | wrong))
+
+
+def test_a_long_tuple_is_refused_without_a_walk_through_it():
+    """A problem is kept by its arguments, and a million of them took 50 ms to look up."""
+    x, weight, long = np.ones((1, 2, 2)), np.ones((1, 1, 1, 1)), (1,) * 10**6
+    fastconv.conv_transpose2d(x, weight)
+    for wrong in ({"stride": long}, {"padding": (long, long)}, {"groups": long}, {"algorithm": long}):
+        best = np.inf
+        for _ in range(5):
+            start = time.thread_time()
+            with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
+                fastconv.conv_transpose2d(x, weight, **wrong)
+            best = min(best, time.thread_time() - start)
+        assert best < 1e-3
+
+
+def test_sums_that_are_not_finite_make_no_warnings():
+    """Of padding that is folded back, over the phases of a stride."""
+    options = {"stride": 2, "padding": ((0, 0), (0, 1)), "padding_mode": "edge"}
+    assert np.isnan(conv2d_grad_input([[np.inf]], [[1.0, -1.0]], (1, 1), **options)).all()
+    assert np.isinf(conv2d_grad_input(np.float32([[3e38]]), np.float32([[1, 1]]), (1, 1), **options)).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from .._arguments import show
+from .._arguments import kind_of, read_name, show
 from .._operators import OPERATORS
 from . import BUILT_IN, BackendSpec, _table
 from ._compose import how
@@ -32,6 +32,7 @@ def backends(operator: str = "conv2d") -> dict[str, str]:
     >>> fastconv.backends(operator="conv2d_grad_input")["cpu"]
     'usable, composed from conv2d'
     """
+    operator = read_name("operator", operator)
     if operator not in OPERATORS:
         raise ValueError(f"operator must be one of {', '.join(OPERATORS)}, got {show(operator)}.")
     return {name: _verdict_on(name, spec, operator) for name, spec in specs().items()}
@@ -108,6 +109,8 @@ def backend_spec(name: str) -> BackendSpec:
 
     Raises
     ------
+    TypeError
+        `name` is not a string.
     BackendNotFoundError
         There is no backend of that name.
     BackendUnavailableError
@@ -119,4 +122,6 @@ def backend_spec(name: str) -> BackendSpec:
     >>> fastconv.backend_spec("cpu").accepts
     ('numpy:ndarray',)
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be that of a backend, such as 'cpu', got {kind_of(name)}.")
     return find(name)
