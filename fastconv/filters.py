@@ -6,10 +6,11 @@ that it has a centre. Smoothing kernels sum to 1, so that brightness is kept; de
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
+
+from ._arguments import LIMIT, read_integer, read_number, show
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -57,7 +58,7 @@ def gaussian(size: int, sigma: float | None = None) -> Array:
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         `size` is even or less than 1, or `sigma` is not a positive finite number.
 
     Examples
@@ -70,7 +71,8 @@ def gaussian(size: int, sigma: float | None = None) -> Array:
     """
     side = _odd(size)
     width = _pixels("sigma", side / 6 if sigma is None else sigma)
-    line = np.exp(-0.5 * (np.arange(-(side // 2), side // 2 + 1) / width) ** 2)
+    with np.errstate(over="ignore"):  # far outside of a narrow one
+        line = np.exp(-0.5 * (np.arange(-(side // 2), side // 2 + 1) / width) ** 2)
     line /= line.sum()
     return np.outer(line, line)
 
@@ -98,7 +100,7 @@ def gabor(size: int, wavelength: float, angle: float = 0.0, phase: float = 0.0, 
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         `size` is even or less than 1, a length is not a positive finite number, an angle is not finite, or the wave is
         flat at the pixels, as every wave is at one.
 
@@ -111,14 +113,14 @@ def gabor(size: int, wavelength: float, angle: float = 0.0, phase: float = 0.0, 
            [-0.0266,  0.0533, -0.0266]])
     """
     window, length = gaussian(size, sigma), _pixels("wavelength", wavelength)
-    if not (np.isfinite(angle) and np.isfinite(phase)):
-        raise ValueError(f"angle and phase must be finite numbers of radians, got {angle} and {phase}.")
+    angle, phase = _finite("angle", angle), _finite("phase", phase)
     line = np.arange(-(len(window) // 2), len(window) // 2 + 1)
     along = line * np.cos(angle) + line[:, None] * np.sin(angle)
-    wave = np.cos(2 * np.pi * along / length + phase)
+    with np.errstate(over="ignore", invalid="ignore"):  # a wave so short that its phase is no number
+        wave = np.cos(2 * np.pi * along / length + phase)
     kernel: Array = window * (wave - (window * wave).sum())
     total = float(np.abs(kernel).sum())
-    if total < 1e-9:
+    if not total >= 1e-9:
         raise ValueError(f"a wave of length {length} is flat at the pixels of size={len(window)}; use a larger size.")
     return kernel / total
 
@@ -292,7 +294,7 @@ def sharpen(amount: float = 1.0) -> Array:
     >>> filters.sharpen().sum()
     np.float64(1.0)
     """
-    return identity() - amount * laplacian()
+    return identity() - _finite("amount", amount) * laplacian()
 
 
 def emboss() -> Array:
@@ -319,17 +321,33 @@ def _derivative(outer: float, inner: float) -> Array:
 
 
 def _pixels(name: str, value: float) -> float:
-    length = float(value)
+    length = _real(name, value)
     if not 0 < length < np.inf:
-        raise ValueError(f"{name} must be a positive finite number of pixels, got {length}.")
+        raise ValueError(f"{name} must be a positive finite number of pixels, got {show(value)}.")
     return length
 
 
-def _odd(size: int) -> int:
+def _finite(name: str, value: float) -> float:
+    number = _real(name, value)
+    if not np.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, got {show(value)}.")
+    return number
+
+
+def _real(name: str, value: float) -> float:
+    number = read_number(name, value)
+    if type(number) is complex:
+        raise TypeError(f"{name} must be a real number, got {show(value)}.")
     try:
-        side = operator.index(size)
-    except TypeError as error:
-        raise TypeError(f"size must be an odd integer, got an object of type {type(size).__name__}.") from error
+        return float(number.real)
+    except OverflowError as error:
+        raise ValueError(f"{name} must be a number that a float can hold, got {show(value)}.") from error
+
+
+def _odd(size: int) -> int:
+    side = read_integer("size", size, -LIMIT)
     if side < 1 or side % 2 == 0:
-        raise ValueError(f"size must be odd and at least 1, so that the kernel has a centre, got {side}.")
+        raise ValueError(f"size must be odd and at least 1, so that the kernel has a centre, got {show(side)}.")
+    if side**2 * 8 > LIMIT:
+        raise ValueError(f"size={show(side)} would make a kernel of more than 2**63 bytes; use a smaller size.")
     return side

@@ -73,8 +73,8 @@ def test_gabor():
     for arguments, message in (
         ((4, 3.0), "size must be odd"),
         ((5, 0), "wavelength must be a positive finite number"),
-        ((5, 3.0, np.nan), "angle and phase must be finite"),
-        ((5, 3.0, 0, np.inf), "angle and phase must be finite"),
+        ((5, 3.0, np.nan), "angle must be a finite number, got nan"),
+        ((5, 3.0, 0, np.inf), "phase must be a finite number, got inf"),
         ((5, 3.0, 0, 0, -1), "sigma must be a positive finite number"),
         ((1, 3.0), "is flat at the pixels of size=1"),
     ):
@@ -87,6 +87,39 @@ def test_sizes_are_odd(maker):
     for size in (0, 2, -3):
         with pytest.raises(ValueError, match="size must be odd and at least 1"):
             maker(size)
-    with pytest.raises(TypeError, match="size must be an odd integer"):
+    with pytest.raises(TypeError, match=r"size must be an integer, got 3\.0"):
         maker(3.0)
+    with pytest.raises(TypeError, match="size must be an integer, got the bool True"):
+        maker(True)
+    with pytest.raises(ValueError, match=r"would make a kernel of more than 2\*\*63 bytes"):
+        maker(2**31 - 1)
     assert maker(np.int64(3)).shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("maker", "arguments", "name"),
+    [
+        (filters.gaussian, (3,), "sigma"),
+        (filters.gabor, (5,), "wavelength"),
+        (filters.gabor, (5, 4.0), "angle"),
+        (filters.gabor, (5, 4.0, 0.0), "phase"),
+        (filters.sharpen, (), "amount"),
+    ],
+)
+def test_numbers_are_refused_in_a_sentence(maker, arguments, name):
+    for value, kind, words in (
+        ("1", TypeError, f"{name} must be a number, got '1'"),
+        (1j, TypeError, f"{name} must be a real number, got 1j"),
+        (np.ma.masked, TypeError, f"{name} must be a number, got an object of type MaskedConstant"),
+        (10**1000, ValueError, f"{name} must be a number that a float can hold, got an integer of 3322 bits"),
+        (np.nan, ValueError, f"{name} must be a .*finite number"),
+    ):
+        with pytest.raises(kind, match=words) as caught:
+            maker(*arguments, value)
+        assert str(caught.value).endswith(".")
+
+
+def test_extreme_lengths_make_no_warnings():
+    np.testing.assert_array_equal(filters.gaussian(3, 5e-324), filters.identity())
+    with pytest.raises(ValueError, match="is flat at the pixels"):
+        filters.gabor(5, 5e-324)
