@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._arguments import LIMIT, LINE, PLANE, VOLUME, Space, clip, read_each, read_integer, read_padding, show
-from ._axes import axes_of
+from ._axes import axes_of, refuse
 from ._dtypes import choose_dtypes, native
 from ._problem import Described, Problem, check_shape
 
@@ -72,9 +72,16 @@ def transpose(
     axes, weight_axes = axes_of(x.shape, weight.shape, data_format, weight_format, "x", space)
     sizes = {"N": 1, "C": 1} | dict(zip(axes, x.shape, strict=True))
     kernel = {"O": 1, "I": 1} | dict(zip(weight_axes, weight.shape, strict=True))
+    many = read_integer("groups", groups[0] if groups else 1, 1)
+    shapes = f"x {show(x.shape)} {axes}, weight {show(weight.shape)} {weight_axes}"
     if sizes["C"] == 0:
-        raise ValueError(f"x has an empty axis C; only N may be empty (x {show(x.shape)} {axes}).")
-    image = {"N": sizes["N"], "C": kernel["I"] * read_integer("groups", groups[0] if groups else 1, 1)}
+        refuse("x has an empty axis C; only N may be empty", shapes)
+    for letter, size in kernel.items():
+        if size == 0:
+            refuse(f"weight has an empty axis {letter}, and only N of x may be empty", shapes)
+    if kernel["O"] % many:
+        refuse(f"groups={show(many)} does not divide weight's {kernel['O']} kernels; expected a divisor", shapes)
+    image = {"N": sizes["N"], "C": kernel["I"] * many}
     if output_shape is not None:
         if any(extra):
             raise ValueError(f"output_padding={show(output_padding)} has no meaning with output_shape; leave one out.")

@@ -249,7 +249,7 @@ def conv_transpose2d(
     output_padding : int or (int, int)
         Pixels that the result has more at the end of each axis, less than the stride: `conv2d` gives images of `stride`
         different sizes the same size.
-    output_shape : (int, int), optional
+    output_shape : int or (int, int), optional
         Height and width of the result, in place of `output_padding`.
     fill_value : number
         Checked as in `conv2d`; it has no part in a transpose.

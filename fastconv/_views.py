@@ -102,7 +102,12 @@ def depthwise_conv2d(
     }  # fmt: skip
     (x, weight), seen = _operands({"x": x, "weight": weight}, out, backend)
     x_shape, shape = (array.shape for array in seen)
-    if len(x_shape) == len(shape) == 2:
+    if len(x_shape) == 2:
+        if len(shape) != 2:
+            raise ValueError(
+                f"weight must have 2 axes where x has 2, got shape {show(shape)} with x of shape {show(x_shape)}; one "
+                "channel of one image is x[None] with data_format='CHW'."
+            )
         return conv2d(x, weight, bias, stride, padding, dilation, weight_format=weight_format, **options)
     axes, kernel_axes = axes_of(x_shape, (1,) * 4, data_format, None)
     if weight_format is not None:

@@ -111,7 +111,7 @@ def local(
 ) -> Problem:
     """Return the problem of a convolution with other weights for each output."""
     choose_dtypes({"x": x, "weight": weight, "bias": bias}, dtype)
-    if len(weight.shape) not in (4, 6):
+    if len(weight.shape) != (4 if len(x.shape) == 2 else 6):
         raise ValueError(
             f"weight must have 6 axes, (OH, OW) and then those of weight_format, or 4 where x has 2, got shape "
             f"{show(weight.shape)} with x of shape {show(x.shape)}."

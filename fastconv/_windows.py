@@ -150,7 +150,7 @@ def fold2d(
     ----------
     cols : array_like
         Values for each window, of the shape that `unfold2d` gives them.
-    output_size : (int, int)
+    output_size : int or (int, int)
         Height and width of the image.
     kernel_size, stride, padding, dilation, padding_mode, data_format, weight_format
         As for the `unfold2d` whose adjoint it is.

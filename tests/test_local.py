@@ -180,7 +180,8 @@ def test_out_may_be_an_operand():
 X, V = np.ones((2, 5, 5)), np.ones((3, 3, 4, 2, 3, 3))
 MALFORMED = [
     (local_conv2d, (X, V[0]), {}, ValueError, "weight must have 6 axes"),
-    (local_conv2d, (X[0], V), {}, ValueError, "weight must have 4 axes, or 2 where x has 2"),
+    (local_conv2d, (X[0], V), {}, ValueError, r"weight must have 6 axes.*or 4 where x has 2, got shape \(3, 3, "),
+    (local_conv2d, (X, V[:, :, 0, 0]), {}, ValueError, r"weight must have 6 axes, .*, got shape \(3, 3, 3, 3\)"),
     (local_conv2d, (X, V[:2]), {}, ValueError, r"weight must begin with the axes \(OH, OW\), \(3, 3\)"),
     (local_conv2d, (X, V), {"padding": 1}, ValueError, r"\(OH, OW\), \(5, 5\)"),
     (local_conv2d, (X, V, np.ones(3)), {}, ValueError, r"bias must have shape \(4,\) or \(3, 3, 4\), got \(3,\)"),
@@ -195,7 +196,7 @@ MALFORMED = [
     (expand.local, (X[0], 3), {}, TypeError, "x_shape must be a tuple of sizes"),
     (expand.local, (X[0], (3, 3)), {}, ValueError, "the kernel reaches over 5 pixels of height"),
     (expand.dense, (V, (2, 6, 5)), {}, ValueError, r"weight must begin with the axes \(OH, OW\), \(4, 3\)"),
-    (expand.dense, (V, (2, 5)), {}, ValueError, "weight must have 4 axes"),
+    (expand.dense, (V, (2, 5)), {}, ValueError, "weight must have 6 axes.*or 4 where x has 2"),
     (expand.dense, (V, (2, 5, 5)), {"padding_mode": "x"}, ValueError, "padding_mode must be one of"),
     (
         expand.dense, (np.ones((1, 1, 1, 1)), (2**31, 2**31)), {"stride": 2**32}, ValueError,

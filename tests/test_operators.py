@@ -191,6 +191,14 @@ MALFORMED = [
     (conv_transpose2d, ([[1.0]], [[1.0]]), {"output_shape": (3, 3)}, ValueError, r"x must have shape \(3, 3\)"),
     (conv_transpose2d, ([[1.0]], [[1.0]], [1.0, 2.0]), {}, ValueError, r"bias must have shape \(1,\)"),
     (
+        conv_transpose2d, (np.ones((2, 3, 3)), np.ones((2, 0, 1, 1))), {}, ValueError,
+        r"weight has an empty axis I.* \(x \(2, 3, 3\) CHW, weight \(2, 0, 1, 1\) OIHW\)\.$",
+    ),
+    (
+        conv_transpose2d, (np.ones((2, 3, 3)), np.ones((2, 1, 1, 1))), {"groups": 3}, ValueError,
+        r"groups=3 does not divide weight's 2 kernels; .* \(x \(2, 3, 3\) CHW",
+    ),
+    (
         conv_transpose2d, ([[1.0]], [[1.0]]), {"output_shape": (2, 1), "output_padding": 1, "stride": 2}, ValueError,
         "has no meaning with output_shape",
     ),

@@ -128,6 +128,7 @@ MALFORMED = [
     (depthwise_conv2d, (IMAGE, np.ones((3, 1, 3, 3))), {}, ValueError, "weight has kernels for 1 channels, but x"),
     (depthwise_conv2d, (IMAGE, np.ones((3, 1, 3, 3))), {}, ValueError, "call conv2d with groups=3"),
     (depthwise_conv2d, (IMAGE, KERNEL), {}, ValueError, "weight must have the axes OIHW, or 3 without O"),
+    (depthwise_conv2d, (KERNEL, IMAGE), {}, ValueError, r"weight must have 2 axes where x has 2, got.* \(3, 6, 5\)"),
     (depthwise_conv2d, (IMAGE, np.ones((3, 3, 3))), {"weight_format": "HWX"}, ValueError, "weight_format must be"),
     (depthwise_conv2d, (IMAGE, np.ones((3, 3, 3)), [1.0]), {}, ValueError, r"bias must have shape \(3,\)"),
     (depthwise_conv2d, (np.ones((0, 6, 5)), np.ones((0, 3, 3))), {}, ValueError, "x has an empty axis C"),
