@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ._api import _plan, conv2d
 from ._problem import Problem
 from ._receive import receive
+from ._spectral_bound import spectral_bound
 from .backends._selection import selection
 from .backends._types import Kinds
 from .backends.reference import pixels_at
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Array = np.ndarray[Any, Any]
 
@@ -110,95 +108,98 @@ def bound_of(problem: Problem, plan: Any, operands: tuple[Any, Any, Any], kinds:
 
 
 def _bound(
-    p: Problem, x: Array, weight: Array, bias: Array | None, constant: float, reach: tuple[int, int], gain: float = 0
+    p: Problem,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    constant: float,
+    reach: tuple[int, int],
+    tiles: tuple[Any, ...] | None = None,
 ) -> Array:
-    images, kernels = np.abs(_wide(p.nchw(x))), _wide(p.oihw(weight))
+    images, kernels = _wide(p.nchw(x)), _wide(p.oihw(weight))
+    sizes, weights = np.abs(images), np.abs(kernels)
     options: dict[str, Any] = {"groups": p.groups, "algorithm": "direct", "backend": "cpu"}
     biases = None if bias is None else np.abs(_wide(bias))
     parts = 3 if p.compute.kind == "c" else 1  # each part of a complex product is a sum of twice the terms
     terms = (p.ic // p.groups) * p.kh * p.kw + 1
     info, narrow = np.finfo(p.compute), _rounding(p.dtype)
-    u = parts * float(info.eps) / 2
+    u = float(info.eps) / 2
 
     def direct() -> Array:
         return conv2d(
-            images, np.abs(kernels), biases, (p.sh, p.sw), ((p.pt, p.pb), (p.pl, p.pr)), (p.dh, p.dw),
+            sizes, weights, biases, (p.sh, p.sw), ((p.pt, p.pb), (p.pl, p.pr)), (p.dh, p.dw),
             padding_mode=p.padding_mode, fill_value=abs(p.fill_value), **options,
         )  # fmt: skip
 
-    if gain:
-        weights = constant * _norms(np.abs(kernels), (p.kh, p.kw)) + gain * _gains(kernels)
-        size = u * conv2d(_around(p, images, reach, _norms), weights, None if biases is None else 3 * biases, **options)
-        k = (constant + gain) * u
-        bound = size / (1 - k) if k < 1 else np.full_like(size, np.inf)
-        bound *= 1 + (terms + 100) * 2.0**-53  # and what this bound is rounded by
+    def of_sums(constant: float, size: Array) -> Array:
+        k = parts * constant * u
+        return ((k / (1 - k) if k < 1 else np.inf) + terms * 2.0**-53) * size
+
+    if tiles:
+        bound, large = _of_spectra(p, images, kernels, u, constant, tiles)
+        if biases is not None:
+            bound += u * biases[:, None, None]
+            large |= (biases > float(info.max) ** 0.5)[:, None, None]
+        size = direct() if parts > 1 or narrow[0] > u or large.any() else bound
+        bound += 2 * u * size if parts > 1 else 0
+        bound = np.where(large, np.maximum(np.where(np.isfinite(bound), bound, 0), of_sums(terms, size)), bound)
+    elif reach == (0, 0):
+        size = direct()
+        bound = of_sums(constant, size)
     else:
-        sums = np.abs(kernels).sum((2, 3), keepdims=True)
-        size = direct() if reach == (0, 0) else conv2d(_around(p, images, reach, _largest), sums, biases, **options)
-        k = constant * u
-        bound = ((k / (1 - k) if k < 1 else np.inf) + terms * 2.0**-53) * size
-    if narrow[0] > float(info.eps) / 2:
-        if gain:
-            size = direct()
+        size = conv2d(_around(p, sizes, reach), weights.sum((2, 3), keepdims=True), biases, **options)
+        bound = of_sums(constant, size)
+    if narrow[0] > u:
         bound += parts * (narrow[0] * (size + bound) + narrow[1])
     bound += parts * terms * float(info.smallest_subnormal)
-    if gain or reach != (0, 0):  # what underflows in a transform counts for some thousand roundings
-        channels = np.abs(kernels).sum((1, 2, 3)) + (p.ic // p.groups) * max(images.max(initial=0), abs(p.fill_value))
+    if tiles or reach != (0, 0):  # what underflows in a transform counts for some thousand roundings
+        largest = max(sizes.max(initial=0, where=np.isfinite(sizes)), abs(p.fill_value))
+        channels = weights.sum((1, 2, 3)) + (p.ic // p.groups) * largest
         bound += parts * 2**15 * float(info.smallest_subnormal) * channels[:, None, None]
     out = np.empty(p.out_shape)
     p.nchw(out)[...] = bound
     return out
 
 
+def _of_spectra(
+    p: Problem, images: Array, kernels: Array, u: float, constant: float, tiles: tuple[Any, ...]
+) -> tuple[Array, Array]:
+    """The bound of products of spectra, and where they may be none; of complex arrays they are four, of real ones."""
+    if p.compute.kind != "c":
+        return spectral_bound(p, images, kernels, float(p.fill_value.real), u, constant, tiles)
+    fill = complex(p.fill_value)
+    pixels, weights = ((images.real, fill.real), (images.imag, fill.imag)), (kernels.real, kernels.imag)
+    rr, ii, ri, ir = (
+        spectral_bound(p, of_x, of_w, value, u, constant, tiles)
+        for (of_x, value), of_w in zip(pixels * 2, weights + weights[::-1], strict=True)
+    )
+    return np.hypot(rr[0] + ii[0], ri[0] + ir[0]), rr[1] | ii[1] | ri[1] | ir[1]
+
+
 def _wide(array: Array) -> Array:
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
-def _around(p: Problem, images: Array, reach: tuple[int, int], of: Callable[[Array, tuple[int, int]], Array]) -> Array:
-    """What `of` makes of the pixels in and around each output's window, for every channel."""
+def _around(p: Problem, images: Array, reach: tuple[int, int]) -> Array:
+    """The largest pixel in and around each output's window, for every channel."""
     rows = np.arange(-p.pt - reach[0], (p.oh - 1) * p.sh + (p.kh - 1) * p.dh + 1 - p.pt + reach[0])
     columns = np.arange(-p.pl - reach[1], (p.ow - 1) * p.sw + (p.kw - 1) * p.dw + 1 - p.pl + reach[1])
     pixels = pixels_at(images, rows, columns, p.padding_mode, abs(p.fill_value))
-    found = of(pixels, ((p.kh - 1) * p.dh + 1 + 2 * reach[0], (p.kw - 1) * p.dw + 1 + 2 * reach[1]))
+    found = _windows(pixels, (p.kh - 1) * p.dh + 1 + 2 * reach[0], 2)
+    found = _windows(found, (p.kw - 1) * p.dw + 1 + 2 * reach[1], 3)
     return np.ascontiguousarray(found[..., :: p.sh, :: p.sw])
 
 
-def _windows(pixels: Array, size: int, axis: int, ufunc: np.ufunc) -> Array:
-    """Reduce `size` pixels from each on: in parts of 1, 2, 4, ... of them, so that no sum is a difference."""
+def _windows(pixels: Array, size: int, axis: int) -> Array:
+    """The largest of `size` pixels from each on: in parts of 1, 2, 4, ... of them."""
     pixels = np.moveaxis(pixels, axis, 0)
     count, at, found = len(pixels) - size + 1, 0, []
     for bit in range(size.bit_length()):
         if size >> bit & 1:
             found.append(pixels[at : at + count])
             at += 1 << bit
-        pixels = ufunc(pixels[: -1 << bit], pixels[1 << bit :])
-    return np.moveaxis(functools.reduce(ufunc, found), 0, axis)
-
-
-def _largest(pixels: Array, sizes: tuple[int, int]) -> Array:
-    return _windows(_windows(pixels, sizes[0], 2, np.maximum), sizes[1], 3, np.maximum)
-
-
-def _norms(pixels: Array, sizes: tuple[int, int]) -> Array:
-    """Roots of sums of squares, in a scale in which squares neither overflow nor, if they count, underflow."""
-    scale = 2.0 ** (np.frexp(pixels.max(initial=0, where=np.isfinite(pixels)))[1] - 1)
-    squares = _windows(_windows((pixels / scale) ** 2, sizes[0], 2, np.add), sizes[1], 3, np.add)
-    norms: Array = (np.sqrt(squares) + np.sqrt(sizes[0] * sizes[1]) * 2.0**-530) * scale
-    return norms
-
-
-def _gains(kernels: Array) -> Array:
-    """The largest absolute value of each kernel's frequencies: of four times as many as taps, and between them.
-
-    In an axis of n taps they are a trigonometric polynomial of degree n / 2, at most 1 / cos(pi / 8) of its largest
-    value at 4 n points (H. Ehlich and K. Zeller, Schwankung von Polynomen zwischen Gitterpunkten, 1964).
-    """
-    sums = np.abs(kernels).sum((2, 3), keepdims=True)
-    sizes = [4 * n if n > 1 else 1 for n in kernels.shape[2:]]
-    between = np.cos(np.pi / 8) ** -sum(size > 1 for size in sizes) * (1 + 2.0**-40)
-    found = [between * np.abs(np.fft.fft2(of, sizes)).max((1, 2), keepdims=True) for of in kernels]
-    gains: Array = np.minimum(np.stack(found), sums)
-    return gains
+        pixels = np.maximum(pixels[: -1 << bit], pixels[1 << bit :])
+    return np.moveaxis(functools.reduce(np.maximum, found), 0, axis)
 
 
 def _rounding(dtype: np.dtype[Any]) -> tuple[float, float]:

@@ -115,10 +115,19 @@ cdef extern from "fastconv.h" nogil:
 
     ctypedef struct fc_plan
 
+    ctypedef struct fc_levels:
+        int64_t pixels, step
+        int levels
+        int *radix
+        double *there
+        double *back
+        double three
+
     ctypedef struct fc_error:
         double constant
         int64_t reach_h, reach_w
-        double gain
+        int64_t blocks
+        fc_levels down, across
 
     ctypedef struct fc_algorithm:
         const char *name
@@ -185,6 +194,13 @@ def configure_threads(int configured, int cgroup_quota):
     global configured_threads, quota
     configured_threads = configured
     quota = cgroup_quota
+
+
+cdef tuple levels_of(const fc_levels *axis):
+    radices = [axis.radix[i] for i in range(axis.levels)]
+    there = [axis.there[i] for i in range(axis.levels + 1)]
+    back = [axis.back[i] for i in range(axis.levels + 1)]
+    return axis.pixels, axis.step, radices, there, back, axis.three
 
 
 cdef int thread_limit(int asked, const char **why) noexcept:
@@ -448,9 +464,14 @@ cdef class Plan:
         return self.algorithm, self.isa, self.plan.problem.dtype, self.plan.packing
 
     def error(self):
-        """Return the constant of the error bound, the rows and columns it reaches beyond a window, and its gain."""
+        """Return the constant of the error bound, the rows and columns it reaches beyond a window, and its spectra.
+
+        Those are None, or how many blocks of input channels there are, and of each axis an `fc_levels`.
+        """
         cdef fc_error error = fc_error_of(&self.plan)
-        return error.constant, (error.reach_h, error.reach_w), error.gain
+        if not error.blocks:
+            return error.constant, (error.reach_h, error.reach_w), None
+        return error.constant, (0, 0), (error.blocks, levels_of(&error.down), levels_of(&error.across))
 
     def verdicts(self):
         """Return for each algorithm its name, why it can't compute the problem (or None), and its estimated cost."""

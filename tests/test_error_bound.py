@@ -1,12 +1,15 @@
 """The bound on the error of each element: it holds, for what is drawn and for what is meant to break it."""
 
+import functools
 import itertools
 
 import numpy as np
 import pytest
 
 import fastconv
-from fastconv import conv2d, conv2d_error_bound
+from fastconv import conv2d, conv2d_error_bound, explain
+from fastconv._spectral_bound import spectral_bound
+from fastconv.backends.cpu import CpuPlan
 from fastconv.testing import random_call
 
 # What Winograd's transforms of points +-1/sqrt(2) and +-sqrt(2) amplify most: pixels with the signs of their rows.
@@ -129,6 +132,160 @@ def test_constant_is_that_of_the_transforms(k, stride):
         bound = conv2d_error_bound(x, weight, stride=stride, algorithm="winograd")[0, 0, 0, 0] * 2**24
         found |= {number for number, k in enumerate(expected) if abs(bound - k) < 1e-3 * k}
     assert found == set(range(len(expected)))
+
+
+def remainders(points, blocks, quarter):
+    """The matrix from polynomials modulo z^points = 1, or i, to those modulo z^n = t, for each of `blocks` such t."""
+    roots, span = np.exp(2j * np.pi * (quarter - np.arange(blocks)) / blocks), points // blocks
+    found = np.zeros((blocks, span, points), complex)
+    for p, power in np.ndindex(span, blocks):
+        found[:, p, p + power * span] = roots**power
+    return found.reshape(points, points)
+
+
+class Tile:
+    """12 x 8 pixels of two channels and their transforms by matrices, as the algorithm makes 6 x 8 numbers of them."""
+
+    points, quarters, radices, outputs = (6, 8), (0.25, 0), ([3, 2], [2, 2, 2]), (10, 7)
+
+    def __init__(self, x, kernel):
+        padded = np.zeros((2, 6, 8))
+        padded[:, :3, :2] = kernel
+        self.down, self.across = (remainders(n, n, q) for n, q in zip(self.points, self.quarters, strict=True))
+        self.x, self.w = x[:, :6] + 1j * x[:, 6:], (self.down @ padded @ self.across.T).conj()
+        self.spectra = self.down @ self.x @ self.across.T
+        self.y = self.back(self.spectra)
+
+    def back(self, spectra):
+        return np.linalg.inv(self.down) @ (spectra * self.w).sum(-3) @ np.linalg.inv(self.across).T
+
+    def outputs_of(self, numbers):
+        """Of both halves, those whose windows do not wrap around."""
+        return np.vstack([numbers.real, numbers.imag])[: self.outputs[0], : self.outputs[1]]
+
+    def brute(self, way, axis, level, three=False):
+        """What outputs are off by if each number of a level is, by its size, in the worst of all phases."""
+        blocks = int(np.prod(self.radices[axis][:level]))
+        span, cut = self.points[axis] // blocks, remainders(self.points[axis], blocks, self.quarters[axis])
+        of = self.x if way == "there" else self.y[None]
+        numbers = cut @ of if axis == 0 else self.down @ of @ cut.T
+        groups = {}
+        for place in np.ndindex(numbers.shape):
+            one = np.zeros(numbers.shape, complex)
+            one[place] = 1
+            made = np.linalg.inv(cut) @ one if axis == 0 else np.linalg.inv(self.down) @ one @ np.linalg.inv(cut).T
+            made = self.back(self.down @ made @ self.across.T) if way == "there" else made[0]
+            block, at = divmod(place[1 + axis], span)
+            group = (place[0], block, at % (span // 3), place[2 - axis]) if three else place
+            groups.setdefault(group, []).append((abs(made), abs(numbers[place])))
+        found = sum(
+            np.sqrt(sum(made**2 for made, _ in group) * sum(size**2 for _, size in group)) for group in groups.values()
+        )
+        return self.outputs_of(found * (1 + 1j))
+
+
+@pytest.mark.parametrize("axis", [0, 1], ids=["down", "across"])
+def test_of_spectra_is_what_each_rounding_makes_of_an_output(axis):
+    rng = np.random.default_rng(3)
+    x, kernel = rng.standard_normal((1, 2, 12, 8)), rng.standard_normal((1, 2, 3, 2))
+    tile, problem = Tile(x[0], kernel[0]), explain(x, kernel).problem
+    exact = conv2d(x, kernel, algorithm="direct")[0, 0]
+    np.testing.assert_allclose(tile.outputs_of(tile.y), exact)
+
+    def stated(way="there", level=0, error=1.0, three=0.0):
+        axes = []
+        for i, (pixels, step, radices) in enumerate(zip((12, 8), tile.outputs, tile.radices, strict=True)):
+            errors = {name: [0.0] * (len(radices) + 1) for name in ("there", "back")}
+            if i == axis:
+                errors[way][level] = error
+            axes.append((pixels, step, radices, errors["there"], errors["back"], three * (i == axis)))
+        bound, large = spectral_bound(problem, x, kernel, 0.0, 1.0, 0.0, (1, *axes))
+        assert not large.any()
+        return bound[0, 0]
+
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-6)  # it is a 2^-30 more
+    # The first channel's products go through four roundings, the second's through two, as results do.
+    rest = (np.array([4, 2]) * abs(tile.spectra * tile.w).sum((1, 2))).sum() / 48 + 2 * abs(exact)
+    close(stated(error=0), rest)
+    for level in range(len(tile.radices[axis]) + 1):  # what a kernel's spectrum errs by counts as much as a tile's
+        close(stated("there", level) - rest, 2 * tile.brute("there", axis, level))
+        close(stated("back", level) - rest, tile.brute("back", axis, level))
+    if axis == 0:
+        threes = 2 * tile.brute("there", 0, 0, three=True) + tile.brute("back", 0, 0, three=True)
+        close(stated(error=0, three=1.0) - rest, threes)
+
+
+def stated_by(x, weight, **options):
+    found = explain(x, weight, algorithm="fft", **options)
+    return CpuPlan(found.problem, found.details["isa"], "fft").error()
+
+
+def test_of_spectra_goes_by_tiles():
+    """A large pixel reaches all outputs of the tiles that read it, and no others."""
+    x, weight = np.ones((2, 2, 300, 400), "f4"), np.ones((2, 2, 9, 9), "f4")
+    _, _, (_, down, across) = stated_by(x, weight)
+    plain = conv2d_error_bound(x, weight, algorithm="fft")
+    row, column = down[1] + 8, across[1] + 7  # the last tile of the first ones that reads it begins at 0, 0 across
+    x[1, 1, row, column] = 1e6
+    changed = conv2d_error_bound(x, weight, algorithm="fft") != plain
+    expected = np.zeros(plain.shape, bool)
+    expected[1, :, down[1] : 2 * down[1], : 2 * across[1]] = True
+    assert down[1] * 2 < 292
+    assert (changed == expected).all()
+
+
+def test_of_spectra_is_a_sum_of_its_levels():
+    for dtype in "f4", "f8":
+        for size, k in ((40, 9), (300, 15), (300, 70)):
+            constant, reach, (blocks, *axes) = stated_by(
+                np.ones((1, 3, size, size), dtype), np.ones((4, 3, k, k), dtype)
+            )
+            expected = 2 * 3 + blocks + 2
+            for pixels, step, radices, there, back, three in axes:
+                expected += 2 * sum(there) + sum(back) + 3 * three * radices.count(3)
+                assert pixels // (1 + (pixels != np.prod(radices))) == np.prod(radices)
+                assert step == pixels - k + 1
+            np.testing.assert_allclose(constant, expected)
+            assert reach == (0, 0)
+
+
+@pytest.mark.parametrize(("filling", "share"), [("normal", 1 / 400), ("positive", 1 / 50), ("constant", 1 / 50)])
+def test_of_spectra_is_of_the_size_of_what_happens(filling, share):
+    rng = np.random.default_rng(5)
+    x, weight = (FILLINGS[filling](rng, shape).astype("f4") for shape in ((1, 1, 256, 256), (1, 1, 15, 15)))
+    assert share < excess(x, weight, padding=7, algorithm="fft") <= 1
+
+
+def test_of_spectra_where_tiles_are_computed_by_direct():
+    """As those are that could overflow on the way; around what is not finite there is a bound."""
+    rng = np.random.default_rng(5)
+    x, weight = rng.standard_normal((1, 2, 60, 70)).astype("f4"), rng.standard_normal((3, 2, 9, 9)).astype("f4")
+    for value in (np.nan, np.inf):
+        x[0, 1, 20, 30] = value
+        y, direct = (conv2d(x, weight, algorithm=name) for name in ("fft", "direct"))
+        wide, bound = x.astype("f8"), conv2d_error_bound(x, weight, algorithm="fft")
+        finite = np.isfinite(y)
+        assert (np.isfinite(bound) == finite).all()
+        assert (y[finite] == direct[finite]).sum() > 1000
+        error = abs(y[finite] - conv2d(wide, weight.astype("f8"), algorithm="direct")[finite])
+        assert (error <= bound[finite]).all()
+    x[0, 1, 20, 30] = 0
+    assert excess(x * np.float32(1e16), weight * np.float32(1e16), algorithm="fft") <= 1
+    large = conv2d_error_bound(x * np.float32(1e16), weight * np.float32(1e16), algorithm="fft")
+    assert (large >= conv2d_error_bound(x * np.float32(1e16), weight * np.float32(1e16), algorithm="direct")).all()
+
+
+def test_of_spectra_of_complex_numbers():
+    rng = np.random.default_rng(6)
+    x, weight, bias = (
+        (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype("c8")
+        for shape in ((1, 2, 40, 40), (3, 2, 9, 9), 3)
+    )
+    options = {"padding": 4, "fill_value": 2 - 1j}
+    exact = conv2d(*(array.astype("c16") for array in (x, weight, bias)), **options, algorithm="direct")
+    bound = conv2d_error_bound(x, weight, bias, **options, algorithm="fft")
+    share = abs(conv2d(x, weight, bias, **options, algorithm="fft") - exact) / bound
+    assert 1 / 1000 < share.max() <= 1
 
 
 def test_holds_for_random_calls(request):
@@ -266,11 +423,13 @@ def test_direct_counts_each_product_and_winograd_its_neighbourhood():
 
 
 def test_is_not_finite_where_the_result_is_not():
-    x, weight = np.ones((1, 16, 9, 9), "f4"), np.ones((2, 16, 3, 3), "f4")
+    x, weight = np.ones((1, 16, 30, 30), "f4"), np.ones((2, 16, 3, 3), "f4")
     x[0, 0, 4, 4] = np.nan
     for algorithm in ("direct", "winograd"):
         y = conv2d(x, weight, algorithm=algorithm)
-        assert not np.isfinite(conv2d_error_bound(x, weight, algorithm=algorithm)[~np.isfinite(y)]).any()
+        bound = conv2d_error_bound(x, weight, algorithm=algorithm)
+        assert not np.isfinite(bound[~np.isfinite(y)]).any()
+        assert (bound[:, :, 10:, 10:] < 0.1).all()
 
 
 def test_other_backends_and_integers():

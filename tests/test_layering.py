@@ -37,7 +37,11 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_execute": {"_arguments", "_errors", "_problem", "backends", "backends._table", "backends._types"},
     "_problems": {"_forks", "_operators", "_problem"},
     "_receive": {"_problem", "backends._types"},
-    "_error_bound": {"_api", "_problem", "_receive", "backends._selection", "backends._types", "backends.reference"},
+    "_error_bound": {
+        *("_api", "_problem", "_receive", "_spectral_bound"),
+        *("backends._selection", "backends._types", "backends.reference"),
+    },
+    "_spectral_bound": {"_api", "_problem", "backends.reference"},
     "_forks": set(),
     "_api": {
         *(

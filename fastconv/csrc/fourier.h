@@ -46,7 +46,8 @@ void fc_transform_inner(const fc_plan *plan, const fc_axis *axis, const fc_lines
  * they are then. Steps of `w` are of spectra in memory. */
 void fc_convolve(const fc_plan *plan, const fc_axis *axis, const fc_lines_run *lines, const char *w, int64_t w_row, int64_t w_vector);
 
-/* Most by which a transform errs, in units of the roundoff, relative to the root of the sum of squares of its result. */
-double fc_axis_error(const fc_axis *axis, fc_dtype dtype);
+/* Most by which a transform errs, of a tile of these pixels and outputs; adds to the sum what twice the way there and once that back
+ * come to. */
+fc_levels fc_axis_error(const fc_axis *axis, fc_dtype dtype, int64_t pixels, int64_t step, double *sum);
 
 #endif

@@ -111,7 +111,7 @@ fc_error fc_error_of(const fc_plan *plan)
     const fc_problem *p = &plan->problem;
     if (plan->algorithm->error)
         return plan->algorithm->error(plan);
-    return (fc_error){(double)(p->ic / p->groups) * (double)p->kh * (double)p->kw + 1, 0, 0, 0};
+    return (fc_error){(double)(p->ic / p->groups) * (double)p->kh * (double)p->kw + 1, .blocks = 0};
 }
 
 void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch)

@@ -359,17 +359,15 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     }
 }
 
-/* Transforms keep sums of squares, but for their number of points: with ||.|| the root of such a sum, errors of the spectra of x and
- * w, and of their products, come to at most their relative size times the sum over c of ||x_c|| ||w_c|| at any output (Parseval,
- * Cauchy); those of the way back to as much of the norm of all the tile's sums, which is at most that of ||x_c|| max|W_c|. At the end
- * there are two roundings, of 1 / points and of the result. */
+/* Errors of the spectra of x and w, of products and their sums, of the way back, and at the end of 1 / points and of the result. */
 static fc_error error(const fc_plan *plan)
 {
     const fc_problem *p = &plan->problem;
     const fc_spectrum s = spectrum_of(plan);
-    const double transform = fc_axis_error(&s.down, p->dtype) + fc_axis_error(&s.across, p->dtype);
-    const double products = (double)(2 * (p->ic / p->groups) + s.ic_blocks);
-    return (fc_error){2 * transform + 1.5 * products + 3, least(s.tall, p->oh) - 1, least(s.wide, p->ow) - 1, transform};
+    fc_error found = {2 * (double)(p->ic / p->groups) + (double)s.ic_blocks + 2, .blocks = s.ic_blocks};
+    found.down = fc_axis_error(&s.down, p->dtype, 2 * s.down.points, s.tall, &found.constant);
+    found.across = fc_axis_error(&s.across, p->dtype, s.across.points, s.wide, &found.constant);
+    return found;
 }
 
 const fc_algorithm fc_algorithm_fft = {

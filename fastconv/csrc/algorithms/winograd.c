@@ -383,8 +383,9 @@ static fc_error error(const fc_plan *plan)
     const double one = together[c.down] * apart[c.across], other = apart[c.down] * together[c.across];
     const fc_problem *p = &plan->problem;
     const double channels = (double)(p->ic / p->groups);
-    return (fc_error){(one < other ? one : other) * (channels + 25) + apart[c.down] * apart[c.across] * 8, (c.tall - 1) * p->sh * p->dh,
-                      (c.wide - 1) * p->sw * p->dw, 0};
+    return (fc_error){.constant = (one < other ? one : other) * (channels + 25) + apart[c.down] * apart[c.across] * 8,
+                      .reach_h = (c.tall - 1) * p->sh * p->dh,
+                      .reach_w = (c.wide - 1) * p->sw * p->dw};
 }
 
 const fc_algorithm fc_algorithm_winograd = {
