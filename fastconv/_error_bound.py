@@ -11,6 +11,7 @@ from ._api import _plan, conv2d
 from ._problem import Problem
 from ._receive import receive
 from ._spectral_bound import spectral_bound
+from ._tile_bound import tile_bound
 from .backends._selection import selection
 from .backends._types import Kinds
 from .backends.reference import pixels_at
@@ -54,19 +55,24 @@ def conv2d_error_bound(
     With the unit roundoff :math:`u` of the arithmetic (2\ :sup:`-24` for float32 and narrower, 2\ :sup:`-53` for
     float64) and :math:`\gamma_k = k u / (1 - k u)`, the bound of ``algorithm="direct"`` is
     :math:`\gamma_{n+1} (\sum |x||w| + |b|)` with :math:`n` products an output (Higham, *Accuracy and Stability of
-    Numerical Algorithms*, 2nd ed., section 3.1). A fast algorithm mixes neighbours: its bound is
-    :math:`\gamma_K (\sum_c \max |x_c| \sum |w_c| + |b|)`, each channel's maximum taken over the output's window and a
-    few pixels more on each side. :math:`K` is proved, not measured: 116 (C + 25) + 1258 for F(4×4, 3×3) and F(2×2,
-    5×5), 12 (C + 25) + 128 for F(2×2, 3×3), with C input channels a group; at a stride of 2, 42 (C + 25) + 475 for
-    4×4 outputs and 12 (C + 25) + 128 at most for 2×2. That of ``"fft"`` goes by Euclidean norms:
-    :math:`u (\sum_c \|x_c\| (K \|w_c\| + G \max |\hat w_c|) + 3 |b|)` to first order in u, :math:`\|x_c\|` of all
-    pixels that may share a tile with the output, and :math:`\hat w_c` the kernel's frequencies, of at most
-    :math:`\sum |w_c|`; G is 20 to 60, K twice that and 3 C more. Half an ulp for a narrower result, and underflow, are
-    added. Errors of random data are far smaller, since most roundings cancel.
+    Numerical Algorithms*, 2nd ed., section 3.1). A fast algorithm mixes the pixels of a tile, and each row of the
+    algorithm table states what its roundings are: the bound is what they can come to in the plan's own tiles, for these
+    data, to first order in u and more. That of ``"winograd"`` is :math:`u |A| (8 |U| |B||d| + 12 |G||w| |V| +
+    r |U||V| + 13 |UV|)`, products of spectra by points summed over channels, with matrices A, B and G of its transforms,
+    :math:`U = Gw`, :math:`V = Bd`, and r from C to 1 for C input channels a group. It is at most :math:`\gamma_K (\sum_c
+    \max |x_c| \sum |w_c| + |b|)`, each channel's maximum taken over the tile; :math:`K` is 116 (C + 25) + 1258 for
+    F(4×4, 3×3) and F(2×2, 5×5), 12 (C + 25) + 128 for F(2×2, 3×3); at a stride of 2, 42 (C + 25) + 475 for 4×4 outputs
+    and 12 (C + 25) + 128 at most for 2×2. That of ``"fft"`` is :math:`u (\sum_l (2 a_l E_l + b_l F_l) + 2 \sum_c r P_c
+    + 2 |y| + |b|)`. :math:`E_l` are sums of absolute values of what a level of a transform makes of the tile times what
+    it makes of the kernel, at most :math:`\sum_c \|x_c\| \|w_c\|` with Euclidean norms of the tile and the kernel,
+    :math:`F_l` means of those of the way back, at most the norm of all sums of the tile, and :math:`P_c` those of
+    products; the constants :math:`a_l` and :math:`b_l` come to 20 to 45 each. Half an ulp for a narrower result, and
+    underflow, are added. Errors are smaller, since roundings differ in size and sign: the largest of an array is a
+    hundredth of the bound or less for normal data, some hundredths for positive ones (docs/accuracy.md).
 
-    The cost is that of a few float64 convolutions. The bound of a Dask array is one too, in tiles, each that of the
-    algorithm that computes it; nothing is computed before. A plan of `plan_conv2d` may choose differently: its bound is
-    `Plan.error_bound`.
+    The cost is that of a few float64 convolutions by ``"direct"``; of 4 to 40 for ``"fft"``, or more where kernels are
+    many and images small. The bound of a Dask array is one too, in tiles, each that of the algorithm that computes it;
+    nothing is computed before. A plan of `plan_conv2d` may choose differently: its bound is `Plan.error_bound`.
 
     Examples
     --------
@@ -136,7 +142,7 @@ def _bound(
         return ((k / (1 - k) if k < 1 else np.inf) + terms * 2.0**-53) * size
 
     if tiles:
-        bound, large = _of_spectra(p, images, kernels, u, constant, tiles)
+        bound, large = _of_tiles(p, images, kernels, u, constant, tiles)
         if biases is not None:
             bound += u * biases[:, None, None]
             large |= (biases > float(info.max) ** 0.5)[:, None, None]
@@ -161,16 +167,17 @@ def _bound(
     return out
 
 
-def _of_spectra(
+def _of_tiles(
     p: Problem, images: Array, kernels: Array, u: float, constant: float, tiles: tuple[Any, ...]
 ) -> tuple[Array, Array]:
-    """The bound of products of spectra, and where they may be none; of complex arrays they are four, of real ones."""
+    """The bound of tiles of real numbers, and where there may be none; complex ones are computed in four times."""
+    bound_of = {"levels": spectral_bound, "points": tile_bound}[tiles[0]]
     if p.compute.kind != "c":
-        return spectral_bound(p, images, kernels, float(p.fill_value.real), u, constant, tiles)
+        return bound_of(p, images, kernels, float(p.fill_value.real), u, constant, tiles[1:])
     fill = complex(p.fill_value)
     pixels, weights = ((images.real, fill.real), (images.imag, fill.imag)), (kernels.real, kernels.imag)
     rr, ii, ri, ir = (
-        spectral_bound(p, of_x, of_w, value, u, constant, tiles)
+        bound_of(p, of_x, of_w, value, u, constant, tiles[1:])
         for (of_x, value), of_w in zip(pixels * 2, weights + weights[::-1], strict=True)
     )
     return np.hypot(rr[0] + ii[0], ri[0] + ir[0]), rr[1] | ii[1] | ri[1] | ir[1]

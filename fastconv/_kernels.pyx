@@ -123,11 +123,16 @@ cdef extern from "fastconv.h" nogil:
         double *back
         double three
 
+    ctypedef struct fc_points:
+        int outputs, taps, stride
+        int *finite
+        double (*points)[5]
+
     ctypedef struct fc_error:
         double constant
-        int64_t reach_h, reach_w
         int64_t blocks
-        fc_levels down, across
+        fc_levels *levels
+        fc_points *points
 
     ctypedef struct fc_algorithm:
         const char *name
@@ -201,6 +206,11 @@ cdef tuple levels_of(const fc_levels *axis):
     there = [axis.there[i] for i in range(axis.levels + 1)]
     back = [axis.back[i] for i in range(axis.levels + 1)]
     return axis.pixels, axis.step, radices, there, back, axis.three
+
+
+cdef tuple points_of(const fc_points *axis):
+    points = [[axis.points[i][k] for k in range(axis.finite[i])] for i in range(axis.stride)]
+    return axis.outputs, axis.taps, points
 
 
 cdef int thread_limit(int asked, const char **why) noexcept:
@@ -464,14 +474,17 @@ cdef class Plan:
         return self.algorithm, self.isa, self.plan.problem.dtype, self.plan.packing
 
     def error(self):
-        """Return the constant of the error bound, the rows and columns it reaches beyond a window, and its spectra.
+        """Return the constant of the error bound, how far it reaches beyond a window, and what is known of its tiles.
 
-        Those are None, or how many blocks of input channels there are, and of each axis an `fc_levels`.
+        That is None, or "levels", blocks of input channels and both axes' `fc_levels`, or "points" and `fc_points`.
         """
         cdef fc_error error = fc_error_of(&self.plan)
-        if not error.blocks:
-            return error.constant, (error.reach_h, error.reach_w), None
-        return error.constant, (0, 0), (error.blocks, levels_of(&error.down), levels_of(&error.across))
+        tiles = None
+        if error.blocks:
+            tiles = "levels", error.blocks, levels_of(&error.levels[0]), levels_of(&error.levels[1])
+        elif error.points[0].outputs:
+            tiles = "points", points_of(&error.points[0]), points_of(&error.points[1])
+        return error.constant, (0, 0), tiles
 
     def verdicts(self):
         """Return for each algorithm its name, why it can't compute the problem (or None), and its estimated cost."""

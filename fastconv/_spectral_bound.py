@@ -14,6 +14,7 @@ import numpy as np
 
 from ._api import conv2d
 from ._problem import Problem
+from ._tile_bound import may_be_direct
 from .backends.reference import pixels_at
 
 Array = np.ndarray[Any, Any]
@@ -57,7 +58,7 @@ def spectral_bound(
 
     Images (N, C, H, W), kernels (O, C, kh, kw) and the value of padding are real and in float64.
     """
-    down, across = Axis(*tiles[1]), Axis(*tiles[2])
+    blocks, down, across = tiles[0], Axis(*tiles[1]), Axis(*tiles[2])
     igc, ocg = p.ic // p.groups, p.oc // p.groups
     bound, large = np.empty((p.n, p.oc, p.oh, p.ow)), np.empty((p.n, p.oc, p.oh, p.ow), bool)
     held = max(HELD_BYTES // (8 * igc * down.pixels * across.pixels), 1)
@@ -66,7 +67,7 @@ def spectral_bound(
     for first in (g + i for g in range(0, p.oc, ocg) for i in range(0, ocg, held)):
         group = first // ocg
         o, c = slice(first, min(first + held, (group + 1) * ocg)), slice(group * igc, (group + 1) * igc)
-        kept = _kernels(kernels[o], tiles[0], down, across)
+        kept = _kernels(kernels[o], blocks, down, across)
         for n, row, column in np.ndindex(p.n, -(-p.oh // down.step), -(-p.ow // across.step)):
             rows = np.arange(row * down.step, min((row + 1) * down.step, p.oh) + p.kh - 1)
             columns = np.arange(column * across.step, min((column + 1) * across.step, p.ow) + p.kw - 1)
@@ -74,17 +75,9 @@ def spectral_bound(
             at = n, o, slice(rows[0], rows[-p.kh] + 1), slice(columns[0], columns[-p.kw] + 1)
             errors, norms = _of_tile(pixels, kept, (len(rows) - p.kh + 1, len(columns) - p.kw + 1), down, across)
             bound[at] = (1 + 2.0**-30) * u * errors + slack * norms[:, None, None]
-            large[at] = _large(p, pixels, kernels[o])[:, None, None]
+            size = float(np.abs(pixels).max()) * pixels.size**0.5
+            large[at] = may_be_direct(p, size, kernels[o])[:, None, None]
     return bound, large
-
-
-def _large(p: Problem, pixels: Array, kernels: Array) -> Array:
-    """Of each kernel whether sums of the tile may come near what `fc_limit` allows: from far below."""
-    size = pixels.size**0.5 * np.abs(pixels).max()
-    sizes = kernels[0].size ** 0.5 * np.abs(kernels).max((1, 2, 3))
-    most = np.maximum(np.maximum(size, sizes), size * sizes) * kernels[0].size
-    large: Array = ~(most < float(np.finfo(p.compute).max) ** 0.5)
-    return large
 
 
 def _kernels(weights: Array, blocks: int, down: Axis, across: Axis) -> Kernels:

@@ -38,10 +38,11 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_problems": {"_forks", "_operators", "_problem"},
     "_receive": {"_problem", "backends._types"},
     "_error_bound": {
-        *("_api", "_problem", "_receive", "_spectral_bound"),
+        *("_api", "_problem", "_receive", "_spectral_bound", "_tile_bound"),
         *("backends._selection", "backends._types", "backends.reference"),
     },
-    "_spectral_bound": {"_api", "_problem", "backends.reference"},
+    "_spectral_bound": {"_api", "_problem", "_tile_bound", "backends.reference"},
+    "_tile_bound": {"_problem", "backends.reference"},
     "_forks": set(),
     "_api": {
         *(

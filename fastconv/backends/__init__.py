@@ -48,10 +48,9 @@ class BackendPlan(Protocol):
     returns the same problem's plan for weights that stay the same, called as ``plan(x, out, num_threads)``. `shared` is
     a dict of the user's plan, where what is made of the weights is kept for other images. And ``error()``, for FFT and
     the like: the constant K of `conv2d_error_bound`, and how many pixels beside an output's window (rows, columns) its
-    error depends on; and, for a bound by norms, the gain. Or ``error_bound(x, weight, bias)``, the bound itself, which
-    may be an array of the backend's own. And ``pack(weight, shared, num_threads)``, for operators that are composed of
-    several convolutions with the same weights: what it makes of these, kept in `shared` for other plans, and handed to
-    the plan as one more argument.
+    error depends on. Or ``error_bound(x, weight, bias)``, the bound itself, which may be an array of the backend's own.
+    And ``pack(weight, shared, num_threads)``, for operators that are composed of several convolutions with the same
+    weights: what it makes of these, kept in `shared` for other plans, and handed to the plan as one more argument.
     """
 
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any, num_threads: int) -> Any:

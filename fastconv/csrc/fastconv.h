@@ -9,6 +9,7 @@
 #ifndef FASTCONV_H
 #define FASTCONV_H
 
+#include "errors.h"
 #include "ukernels.h"
 
 #include <stddef.h>
@@ -90,29 +91,6 @@ typedef struct {
     int packs_apart;       /* 0 where tasks can do without; else the rounds in which a call packs as many parts, one before all */
                            /* its tasks, or each before its share of both, in the place of the last round's */
 } fc_plan;
-
-/* How far a result may be from the exact one: |y - exact| <= constant * u * (sum over c of max|x_c| * sum|w_c|, + |bias|), u the
- * unit roundoff, with each channel's maximum over the pixels of the output's window and `reach` more on each side of it.
- * Where the reach is 0, each pixel counts for itself: sum|x||w|. Underflow apart.
- * Where `blocks` is not 0, tiles are transformed, down and across, multiplied in so many blocks of input channels, and transformed
- * back. An axis is cut into 2 or 3 times as many blocks at each level, and after so many of them each number errs by `there` times
- * u of its absolute value, or on the way back by `back`; a level of 3 by `three` times the norm of three more, both ways. A product of
- * complex numbers errs by 2, and as much for each later one of its block, an output at the end by 2. `constant` is the sum of all
- * that, in units of u * sum over c of ||x_c|| * sum|w_c|. */
-enum { FC_LEVELS = 8 };
-
-typedef struct {
-    int64_t pixels, step; /* of a tile, and to where the next one's outputs begin */
-    int levels, radix[FC_LEVELS];
-    double there[FC_LEVELS + 1], back[FC_LEVELS + 1], three;
-} fc_levels;
-
-typedef struct {
-    double constant;
-    int64_t reach_h, reach_w;
-    int64_t blocks;
-    fc_levels down, across; /* pixels down are pairs: the lower half of a tile is imaginary parts */
-} fc_error;
 
 /* One row of the algorithm table (algorithms/table.h). */
 struct fc_algorithm {

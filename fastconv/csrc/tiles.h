@@ -34,4 +34,7 @@ fc_cut fc_cheapest_cut(const fc_problem *p, const fc_tile *tile, int small, doub
 /* Whether the smaller tiles are cheaper, and the cycles of one image. It decides the bits, so one image decides it. */
 int fc_choose_tiles(const fc_problem *p, const fc_tile *tile, double *cycles);
 
+/* What results may err by, with so many input channels a group. */
+fc_error fc_points_error(fc_scheme down, fc_scheme across, int64_t channels);
+
 #endif

@@ -365,8 +365,8 @@ static fc_error error(const fc_plan *plan)
     const fc_problem *p = &plan->problem;
     const fc_spectrum s = spectrum_of(plan);
     fc_error found = {2 * (double)(p->ic / p->groups) + (double)s.ic_blocks + 2, .blocks = s.ic_blocks};
-    found.down = fc_axis_error(&s.down, p->dtype, 2 * s.down.points, s.tall, &found.constant);
-    found.across = fc_axis_error(&s.across, p->dtype, s.across.points, s.wide, &found.constant);
+    found.levels[0] = fc_axis_error(&s.down, p->dtype, 2 * s.down.points, s.tall, &found.constant);
+    found.levels[1] = fc_axis_error(&s.across, p->dtype, s.across.points, s.wide, &found.constant);
     return found;
 }
 

@@ -368,24 +368,10 @@ static void run_task(const fc_plan *whole, const fc_operands *all, int64_t task,
     }
 }
 
-/* Errors of a tile's products are relative to |U| |V|, those of the transforms to |G| |g| and |B| |d|, and reach an output by |A|.
- * For one axis and pixels of at most 1, the most that |A| (|G| |B||d|) makes of a tap is `apart`, with the absolute values of
- * B and d taken apart, and that of |A| (|G| |B d|) is `together`, at one of the corners of the cube of all d. In two
- * dimensions the second holds for one axis alone. Roundings on one path: 4 in an axis of B, 6 in one of G and of A, constants
- * counted, one for each input channel, and one for the bias. */
 static fc_error error(const fc_plan *plan)
 {
-    static const double apart[FC_SCHEMES] = {[FC_F11] = 1,  [FC_F23] = 4,        [FC_F43] = 12.536,  [FC_F25] = 12.536,
-                                               [FC_F23S2] = 3, [FC_F43S2] = 7.7050, [FC_F25S2] = 4};
-    static const double together[FC_SCHEMES] = {[FC_F11] = 1,  [FC_F23] = 3,        [FC_F43] = 9.2072,  [FC_F25] = 9.2072,
-                                                  [FC_F23S2] = 3, [FC_F43S2] = 5.3310, [FC_F25S2] = 3};
     const fc_cut c = cut_of(plan);
-    const double one = together[c.down] * apart[c.across], other = apart[c.down] * together[c.across];
-    const fc_problem *p = &plan->problem;
-    const double channels = (double)(p->ic / p->groups);
-    return (fc_error){.constant = (one < other ? one : other) * (channels + 25) + apart[c.down] * apart[c.across] * 8,
-                      .reach_h = (c.tall - 1) * p->sh * p->dh,
-                      .reach_w = (c.wide - 1) * p->sw * p->dw};
+    return fc_points_error(c.down, c.across, plan->problem.ic / plan->problem.groups);
 }
 
 const fc_algorithm fc_algorithm_winograd = {
