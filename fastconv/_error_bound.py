@@ -58,17 +58,18 @@ def conv2d_error_bound(
     Numerical Algorithms*, 2nd ed., section 3.1). A fast algorithm mixes the pixels of a tile, and each row of the
     algorithm table states what its roundings are: the bound is what they can come to in the plan's own tiles, for these
     data, to first order in u and more. That of ``"winograd"`` is :math:`u |A| (8 |U| |B||d| + 12 |G||w| |V| +
-    r |U||V| + 13 |UV|)`, products of spectra by points summed over channels, with matrices A, B and G of its transforms,
-    :math:`U = Gw`, :math:`V = Bd`, and r from C to 1 for C input channels a group. It is at most :math:`\gamma_K (\sum_c
-    \max |x_c| \sum |w_c| + |b|)`, each channel's maximum taken over the tile; :math:`K` is 116 (C + 25) + 1258 for
-    F(4×4, 3×3) and F(2×2, 5×5), 12 (C + 25) + 128 for F(2×2, 3×3); at a stride of 2, 42 (C + 25) + 475 for 4×4 outputs
-    and 12 (C + 25) + 128 at most for 2×2. That of ``"fft"`` is :math:`u (\sum_l (2 a_l E_l + b_l F_l) + 2 \sum_c r P_c
-    + 2 |y| + |b|)`. :math:`E_l` are sums of absolute values of what a level of a transform makes of the tile times what
-    it makes of the kernel, at most :math:`\sum_c \|x_c\| \|w_c\|` with Euclidean norms of the tile and the kernel,
-    :math:`F_l` means of those of the way back, at most the norm of all sums of the tile, and :math:`P_c` those of
-    products; the constants :math:`a_l` and :math:`b_l` come to 20 to 45 each. Half an ulp for a narrower result, and
-    underflow, are added. Errors are smaller, since roundings differ in size and sign: the largest of an array is a
-    hundredth of the bound or less for normal data, some hundredths for positive ones (docs/accuracy.md).
+    r |U||V| + 13 |UV|)`, products of points summed over channels, with the matrices A, B and G of its transforms,
+    :math:`U = Gw`, :math:`V = Bd`, and r from C to 1 for C input channels a group. It is at most
+    :math:`\gamma_K (\sum_c \max |x_c| \sum |w_c| + |b|)`, each channel's maximum taken over the tile; :math:`K` is
+    116 (C + 25) + 1258 for F(4×4, 3×3) and F(2×2, 5×5), 12 (C + 25) + 128 for F(2×2, 3×3); at a stride of 2,
+    42 (C + 25) + 475 for 4×4 outputs and 12 (C + 25) + 128 at most for 2×2. That of ``"fft"`` is
+    :math:`u (\sum_l (2 a_l E_l + b_l F_l) + 2 \sum_c r P_c + 2 |y| + |b|)`. :math:`E_l` are sums of absolute values of
+    what a level of a transform makes of the tile times what it makes of the kernel, at most
+    :math:`\sum_c \|x_c\| \|w_c\|` with Euclidean norms of the tile and the kernel, :math:`F_l` means of those of the
+    way back, at most the norm of all sums of the tile, and :math:`P_c` those of products; the constants :math:`a_l` and
+    :math:`b_l` come to 20 to 45 each. Half an ulp for a narrower result, and underflow, are added. Errors are smaller,
+    since roundings differ in size and sign: the largest of an array is a hundredth of the bound or less for normal
+    data, some hundredths for positive ones (docs/accuracy.md).
 
     The cost is that of a few float64 convolutions by ``"direct"``; of 4 to 40 for ``"fft"``, or more where kernels are
     many and images small. The bound of a Dask array is one too, in tiles, each that of the algorithm that computes it;

@@ -8,6 +8,7 @@ import pytest
 
 import fastconv
 from fastconv import conv2d, conv2d_error_bound, explain
+from fastconv._error_bound import bound_of
 from fastconv._spectral_bound import spectral_bound
 from fastconv._tile_bound import axis_of
 from fastconv.backends.cpu import CpuPlan
@@ -467,6 +468,19 @@ def test_direct_counts_each_product_and_winograd_its_neighbourhood():
     reached = np.argwhere(fast[0, 0] > 1e-20)
     assert (reached.min(), reached.max()) == (4, 7)  # of one tile of 4 x 4, or four of 2 x 2
     assert (fast > direct)[0, 0, 4:6, 4:6].all()
+
+
+def test_of_a_backend_that_reaches_beyond_windows():
+    class Stated:
+        def error(self):
+            return 1000.0, (2, 1)
+
+    x, weight, bias = np.zeros((1, 2, 20, 20), "f4"), np.full((3, 2, 3, 3), 0.5, "f4"), np.zeros(3, "f4")
+    x[0, 1, 10, 10] = -4
+    bound = bound_of(explain(x, weight, bias).problem, Stated(), (x, weight, bias))
+    expected = np.zeros((1, 3, 18, 18))
+    expected[:, :, 8 - 2 : 11 + 2, 8 - 1 : 11 + 1] = 4 * 4.5 * 1000 * 2.0**-24 / (1 - 1000 * 2.0**-24)
+    np.testing.assert_allclose(bound, expected, rtol=1e-9, atol=1e-30)
 
 
 def test_is_not_finite_where_the_result_is_not():
