@@ -170,6 +170,25 @@ def test_of_tiles_is_what_absolute_values_of_the_transforms_make_of_roundings(k,
         assert constant > 1
 
 
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_of_tiles_goes_by_tiles(dilation):
+    """A large pixel reaches all outputs of the tiles that read it, and no others, of its own grid."""
+    x, weight, options = np.ones((1, 16, 60, 60)), np.ones((16, 16, 3, 3)), {"dilation": dilation, "padding": 2}
+    plain = conv2d_error_bound(x, weight, **options, algorithm="winograd")
+    _, _, (_, *axes) = stated_by(x, weight, "winograd", **options)
+    for row, column in ((0, 1), (20, 31), (25, 23), (59, 40)):
+        one = x.copy()
+        one[0, 3, row, column] = 1e6
+        changed = conv2d_error_bound(one, weight, **options, algorithm="winograd") != plain
+        reached = []
+        for axis, at in zip((axis_of(*stated) for stated in axes), (row, column), strict=True):
+            outputs, pixel = np.arange(plain.shape[2]), (at + 2) // dilation
+            first = outputs // dilation // axis.outputs * axis.outputs
+            same = outputs % dilation == (at + 2) % dilation
+            reached.append(same & (first <= pixel) & (pixel < first + axis.pixels))
+        assert (changed[0, 0] == np.outer(*reached)).all(), (row, column)
+
+
 @pytest.mark.parametrize("options", [{"dilation": 3}, {"groups": 2}, {"padding_mode": "reflect"}, {"fill_value": -2}])
 def test_of_tiles_of_every_kind(options):
     rng = np.random.default_rng(2)
@@ -334,6 +353,13 @@ def test_of_spectra_of_complex_numbers():
     bound = conv2d_error_bound(x, weight, bias, **options, algorithm="fft")
     share = abs(conv2d(x, weight, bias, **options, algorithm="fft") - exact) / bound
     assert 1 / 1000 < share.max() <= 1
+    real, kernel = x.real.copy(), weight.real.copy()
+    of_real = conv2d_error_bound(real, kernel, algorithm="fft")
+    sums = 2.0**-23 * conv2d(abs(real), abs(kernel), algorithm="direct")
+    for turn in 1, 1j:  # two of four products are none; what is left is rounded twice more
+        for turned in 1, 1j:
+            bound = conv2d_error_bound(real * np.complex64(turn), kernel * np.complex64(turned), algorithm="fft")
+            np.testing.assert_allclose(bound, of_real + sums, rtol=1e-4)
 
 
 def test_holds_for_random_calls(request):
