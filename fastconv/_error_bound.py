@@ -67,9 +67,9 @@ def conv2d_error_bound(
     what a level of a transform makes of the tile times what it makes of the kernel, at most
     :math:`\sum_c \|x_c\| \|w_c\|` with Euclidean norms of the tile and the kernel, :math:`F_l` means of those of the
     way back, at most the norm of all sums of the tile, and :math:`P_c` those of products; the constants :math:`a_l` and
-    :math:`b_l` come to 20 to 45 each. Half an ulp for a narrower result, and underflow, are added. Errors are smaller,
-    since roundings differ in size and sign: the largest of an array is a hundredth of the bound or less for normal
-    data, some hundredths for positive ones (docs/accuracy.md).
+    :math:`b_l` come to 16 to 36 each, in float64 26 to 58. Half an ulp for a narrower result, and underflow, are added.
+    Errors are smaller, since roundings differ in size and sign: the largest of an array is a hundredth of the bound or
+    less for normal data, some hundredths for positive ones (docs/accuracy.md).
 
     The cost is that of one convolution by ``"direct"`` in float64, of 8 to 20 for ``"winograd"``, and of 4 to 150 for
     ``"fft"``, most where kernels are small: 0.7 to 0.9 s for an image of 1024². The bound of a Dask array is one too,
