@@ -15,7 +15,7 @@ import fastconv
 from fastconv import _kernels
 from fastconv._bench.peer import UnableError
 from fastconv._bench.peers import PEERS
-from fastconv._bench.suites import Case, Layer
+from fastconv._bench.problems import Case, Layer
 
 U = 2.0**-24
 FAMILIES = list(dict.fromkeys(_kernels.algorithms().values()))

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from fastconv._bench.peers import PEERS
-from fastconv._bench.suites import Case, Layer
+from fastconv._bench.problems import Case, Layer
 
 LAYERS = [
     Layer("3x3, 64 channels of 224", 64, 224, 224, 64, 3, padding=1),

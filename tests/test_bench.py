@@ -22,7 +22,8 @@ pytest.importorskip("scipy.signal")
 from fastconv._bench import measure, report
 from fastconv._bench.peer import Made
 from fastconv._bench.peers import OURS, PEERS, PREPARED
-from fastconv._bench.suites import SUITES, USUAL, Case, Layer
+from fastconv._bench.problems import OPERATORS, Case, Layer
+from fastconv._bench.suites import SUITES, USUAL
 
 QUICK = ["bench", "--suite", "tiny", "--peers", "scipy", "--threads", "1", "--repeats", "2", "--seconds", "0"]
 
@@ -63,12 +64,17 @@ def test_layers_have_names_and_sizes_of_their_own(suite):
     assert len({layer.name for layer in SUITES[suite]}) == len(SUITES[suite])
     for layer in SUITES[suite]:
         case = Case(layer, 2, "float32", "nchw", 1)
-        weight = (layer.oc, layer.ic // layer.groups, layer.k, layer.k)
-        shape = fastconv.conv2d_output_shape(
-            (2, layer.ic, layer.ih, layer.iw), weight, layer.stride, layer.padding, layer.dilation, layer.groups
-        )
-        assert shape == (2, layer.oc, *case.out_size)
-        assert case.flop == 2 * np.prod(shape) * np.prod(weight[1:])
+        x, weight, y = (case.shapes[name] for name in ("x", "weight", "y"))
+        assert weight[:2] == (layer.oc, layer.ic // layer.groups)
+        for size, k, out, axis in zip(x[2:], weight[2:], y[2:], case.axes, strict=True):
+            shape = fastconv.conv2d_output_shape(
+                (2, layer.ic, size, 1), (*weight[:2], k, 1), (axis.stride, 1), (axis.padding, 0), layer.dilation,
+                layer.groups,
+            )  # fmt: skip
+            assert shape == (2, layer.oc, out, 1)
+        assert y[:2] == (2, layer.oc)
+        assert case.flop == 2 * np.prod(y) * np.prod(weight[1:])
+        assert layer.operator == "conv2d" or layer.name.startswith(layer.operator.removeprefix("conv2d_"))
 
 
 # --- the command
@@ -178,6 +184,53 @@ def test_images_as_in_files_are_filtered_once_in_their_own_layout_by_peers_that_
     assert (weight == weight[0]).all()
 
 
+def test_operators_are_compared_with_peers_that_have_them(here, monkeypatch):
+    """A peer that has all: the plain definitions. Their operands and results are brought into one order first."""
+
+    def make(case, second):
+        made = PEERS[OURS].make(case, second)
+
+        def feed(first):
+            with fastconv.use_backend("reference"):
+                result = made.feed(first)()
+            return lambda: result
+
+        return Made(feed, made.read)
+
+    monkeypatch.setitem(PEERS, "scipy", PEERS["scipy"]._replace(make=make, operators=tuple(OPERATORS)))
+    peers = f"{OURS},{PREPARED},scipy,scipy-fft"
+    outputs = ["--json", "out.json", "--plot", "out.png", "--page", "page.md"]
+    assert main([*QUICK, "--no-first", "--peers", peers, "--layout", "both", "--batch", "1,2", *outputs]) == 0
+    document = json.loads((here / "out.json").read_text())
+    assert {row["operator"] for row in document["rows"]} == set(OPERATORS)
+    assert len(document["rows"]) == 4 * len(SUITES["tiny"])
+    for row in document["rows"]:
+        assert row["wrong"] == row["failed"] == {}
+        assert {OURS, "scipy"} <= set(row["peers"])
+        other = row["operator"] != "conv2d"
+        assert (PREPARED not in row["peers"]) == other
+        assert (row["unable"].get("scipy-fft") == f"it is not asked for {row['operator']}") == other
+    page = (here / "page.md").read_text()
+    for layout, batch in itertools.product(("nchw", "nhwc"), (1, 2)):
+        assert f"\n## tiny: float32, {layout}, batch {batch}, 1 thread\n" in page
+    assert len(re.findall(r"^grad_weight 3x3 8-8 8 .* scipy +[\d.]+ +[\d.]+ +- ", page, re.MULTILINE)) == 4
+    assert re.search(r"^- conv3d 3x3x3 1-1 6x6x6: scipy takes \d+% of the time of conv3d$", page, re.MULTILINE)
+
+
+def test_wrong_result_of_another_operator_is_a_failure(monkeypatch, capsys):
+    right = PEERS[OURS].make
+
+    def make(case, second):
+        second = second.copy()
+        second[0, 0, 0] += 0.1
+        return right(case, second)
+
+    monkeypatch.setitem(PEERS, "scipy", PEERS["scipy"]._replace(make=make, operators=tuple(OPERATORS)[1:]))
+    assert main([*QUICK, "--no-first"]) == 1
+    others = [layer for layer in SUITES["tiny"] if layer.operator != "conv2d"]
+    assert capsys.readouterr().err.startswith(f"fastconv: {len(others)} results are wrong: scipy on tiny grad_input ")
+
+
 def test_peer_that_is_missing_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "scipy.signal", None)
     assert main([*QUICK, "--no-first"]) == 0
@@ -237,7 +290,8 @@ ERRORS = {
     "--threads 0": r"--threads takes numbers from 1 to \d+ separated by commas, got '0'",
     "--threads 1,x": r"--threads takes numbers from 1 to \d+ separated by commas, got 'x'",
     "--threads 99999": r"--threads takes numbers from 1 to ",
-    "--batch 0": r"--batch must be at least 1, got 0",
+    "--batch 0": r"--batch takes numbers from 1 to 1000000 separated by commas, got '0'",
+    "--batch 1,-2": r"--batch takes numbers from 1 to 1000000 separated by commas, got '-2'",
     "--repeats 0": r"--repeats must be at least 1, got 0",
     "--seconds -1": r"--seconds must be between 0 and a million, got -1",
     "--seconds nan": r"--seconds must be between 0 and a million, got nan",

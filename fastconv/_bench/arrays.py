@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import conv2d, plan_conv2d
+from .. import plan_conv2d
 from .peer import Made, UnableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .suites import Array, Case
+    from .problems import Array, Case
 
 
 # Beyond these SciPy would take about a second a call: floating-point operations, and pairs of planes, 0.1 ms each.
@@ -22,23 +22,27 @@ SLOW = {"correlate2d": 4e8, "oaconvolve": 8e9}
 MANY = 5000
 
 
-def fastconv(case: Case, weight: Array, prepared: bool = False) -> Made:
-    """Plain arrays, weights with each call, or prepared."""
-    nhwc = case.layout == "nhwc"
-    kernels = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)) if nhwc else weight
-    stride, padding, dilation, groups = case.layer.stride, case.layer.padding, case.layer.dilation, case.layer.groups
-    threads, data_format = case.threads, case.layout.upper()
-    plan = plan_conv2d(kernels, None, stride, padding, dilation, groups, data_format=data_format) if prepared else None
+def fastconv(case: Case, second: Array, prepared: bool = False) -> Made:
+    """Plain arrays, both with each call, or weights prepared."""
+    package, operator, threads = importlib.import_module("fastconv"), case.operator, case.threads
+    data_format = f"N{operator.axes}C" if case.layout == "nhwc" else f"NC{operator.axes}"
+    orders = [case.order(array) for array in operator[:3]]
+    stride, padding, dilation, groups = case.arguments
+    b = np.ascontiguousarray(second.transpose(orders[1]))
+    plan = plan_conv2d(b, None, *case.arguments, data_format=data_format) if prepared else None
+    function, third = getattr(package, case.layer.operator), None
+    if "_grad_" in case.layer.operator:  # these get the shape of their result where the others get a bias
+        third = tuple(case.shapes[operator.result][i] for i in orders[2])
 
-    def feed(x: Array) -> Any:
-        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if nhwc else x
+    def feed(first: Array) -> Any:
+        a = np.ascontiguousarray(first.transpose(orders[0]))
         if plan is not None:
-            return lambda: plan(x, num_threads=threads)
-        return lambda: conv2d(
-            x, kernels, None, stride, padding, dilation, groups, data_format=data_format, num_threads=threads
+            return lambda: plan(a, num_threads=threads)
+        return lambda: function(
+            a, b, third, stride, padding, dilation, groups, data_format=data_format, num_threads=threads
         )
 
-    return Made(feed, (lambda y: y.transpose(0, 3, 1, 2)) if nhwc else np.asarray)
+    return Made(feed, lambda result: np.asarray(result.transpose(np.argsort(orders[2]))))
 
 
 @contextlib.contextmanager

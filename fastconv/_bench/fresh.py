@@ -15,7 +15,7 @@ import numpy as np
 from .measure import difference, settle
 from .peer import first_line
 from .peers import PEERS
-from .suites import Case, Layer
+from .problems import Case, Layer
 
 SIZES = 12  # of the stream
 CHILD = """

@@ -15,7 +15,7 @@ from .. import _kernels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .suites import Array, Case
+    from .problems import Array, Case
 
     Calls = dict[str, Callable[[], Any]]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from itertools import groupby
 from typing import Any
 
 from rich.console import Console
@@ -18,9 +17,9 @@ INTRODUCTION = """\
 
 Made by `{command}`. Nothing on this page is edited by hand: run the same for your own machine.
 
-Calls are made in turn in one process, with equal threads; medians count. `conv2d` stands beside the peers that get
-their weights with each call ("each call"), the plan of `plan_conv2d` beside all ("any"). Operands are brought into the
-form and the layout that a peer likes best before the clock starts.
+Calls are made in turn in one process, with equal threads; medians count. `conv2d`, or the operator that a problem
+names, stands beside the peers that get their weights with each call ("each call"), the plan of `plan_conv2d` beside all
+("any"). Operands are brought into the form and the layout that a peer likes best before the clock starts.
 """
 
 
@@ -30,10 +29,8 @@ def page(documents: list[Document], arguments: list[str]) -> str:
     parts = [INTRODUCTION.format(command=command), "\n".join(facts(documents))]
     console = Console(highlight=False, markup=False, width=200)
     for document in documents:
-        groups = groupby(document["rows"], lambda row: (row["suite"], row["layout"], row["threads"]))
-        for (suite, *_), group in groups:
-            rows = list(group)
-            parts.append(f"## {suite}: {report.head(rows[0])}")
+        for rows in report.panels(document):
+            parts.append(f"## {report.title(rows)}")
             parts.append(f"```text\n{text(report.main_table(rows, document), console)}\n```")
             parts.append(losses(rows, document))
         if len(document["peers"]) > 1:
@@ -82,7 +79,7 @@ def losses(rows: list[dict[str, Any]], document: Document) -> str:
                 continue
             best = min(peers, key=lambda name: peers[name])
             if peers[best] < 0.95 * medians[ours]:
-                what = "conv2d" if ours == OURS else "the plan"
+                what = row.get("operator", "conv2d") if ours == OURS else "the plan"  # earlier runs had no other
                 found.append(f"{row['name']}: {best} takes {peers[best] / medians[ours]:.0%} of the time of {what}")
     if not found:
         return "No peer is faster by more than 5 %."

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from .suites import Array, Case
+    from .problems import Array, Case
 
 
 class UnableError(Exception):
@@ -20,10 +20,10 @@ class UnableError(Exception):
 
 
 class Made(NamedTuple):
-    """A peer that has the weights of one problem."""
+    """A peer that has the second array of one problem, the weights mostly."""
 
-    feed: Callable[[Array], Callable[[], Any]]  # from images (N, C, H, W) to a call without arguments
-    read: Callable[[Any], Array] = np.asarray  # from what the call returns to (N, C, H, W)
+    feed: Callable[[Array], Callable[[], Any]]  # from the first array (N, C, H, W) to a call without arguments
+    read: Callable[[Any], Array] = np.asarray  # from what the call returns to (N, C, H, W) or (O, I, H, W)
 
 
 def in_the_call(threads: int) -> AbstractContextManager[Any]:
@@ -36,12 +36,13 @@ class Peer(NamedTuple):
 
     name: str
     modules: tuple[str, ...]  # the first one is the package
-    make: Callable[[Case, Array], Made]  # raises UnableError, or anything
+    make: Callable[[Case, Array], Made]  # from a problem and its second array; raises UnableError, or anything
     prepared: bool = False  # whether it sees the weights before the call, and may rearrange them
     layout: str = "given"  # of its operands; "given" is the one that the run asks for
     threads: str = "in the call"  # how they are limited, to be read
     limited: Callable[[int], AbstractContextManager[Any]] = in_the_call
     bytes: bool = False  # whether it takes images of unsigned bytes
+    operators: tuple[str, ...] = ("conv2d",)  # which it is asked for
 
     def why_not(self) -> str | None:
         """Say why it can't be used here, or None."""

@@ -1,4 +1,4 @@
-"""Against whom: one table, a row for each way of asking a library for a convolution.
+"""Against whom: one table, a row for each way of asking a library for a convolution, and which others it is asked for.
 
 Operands are brought into the form and the layout that a peer likes best before the clock starts, so that no peer is
 charged for a conversion; what a call returns is left in the peer's own form too.
@@ -10,13 +10,16 @@ from functools import partial
 
 from . import arrays, runtimes
 from .peer import Peer
+from .problems import OPERATORS
 
 OURS = "fastconv"
 PREPARED = "fastconv-plan"
+ALL = tuple(OPERATORS)
 
 _ours = partial(Peer, modules=("fastconv",), threads="num_threads", bytes=True)
 _opencv = partial(Peer, modules=("cv2",), limited=arrays.opencv_limited, bytes=True)
 _torch = partial(Peer, modules=("torch",), threads="set_num_threads", limited=runtimes.torch_limited)
+_dense = partial(_torch, operators=ALL)
 _ort = partial(Peer, modules=("onnxruntime", "onnx"), layout="nchw", threads="intra_op_num_threads")
 _openvino = partial(Peer, modules=("openvino",), layout="nchw", threads="INFERENCE_NUM_THREADS")
 _scipy = partial(Peer, modules=("scipy.signal",), layout="planes", limited=arrays.scipy_limited)
@@ -24,10 +27,10 @@ _scipy = partial(Peer, modules=("scipy.signal",), layout="planes", limited=array
 PEERS = {
     peer.name: peer
     for peer in [
-        _ours(OURS, make=arrays.fastconv),
+        _ours(OURS, make=arrays.fastconv, operators=ALL),
         _ours(PREPARED, make=partial(arrays.fastconv, prepared=True), prepared=True),
-        _torch("torch", make=partial(runtimes.torch, memory_format="contiguous_format"), layout="nchw"),
-        _torch("torch-channels-last", make=partial(runtimes.torch, memory_format="channels_last"), layout="nhwc"),
+        _dense("torch", make=partial(runtimes.torch, formats=runtimes.CONTIGUOUS), layout="nchw"),
+        _dense("torch-channels-last", make=partial(runtimes.torch, formats=runtimes.CHANNELS_LAST), layout="nhwc"),
         _torch("torch-prepacked", make=runtimes.torch_prepacked, prepared=True, layout="nchw"),
         _ort("onnxruntime", make=partial(runtimes.onnxruntime, constant=False)),
         _ort("onnxruntime-constant", make=partial(runtimes.onnxruntime, constant=True), prepared=True),

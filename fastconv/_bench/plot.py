@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from . import report
 from .peers import OURS
-from .report import head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,9 +22,7 @@ STYLE: Any = {"font.family": "DejaVu Sans", "font.size": 9, "text.usetex": False
 
 def draw(document: dict[str, Any], suffix: str) -> bytes:
     """Draw a panel for each suite, layout and number of threads; return the file's bytes."""
-    panels = [
-        list(rows) for _, rows in groupby(document["rows"], lambda row: (row["suite"], row["layout"], row["threads"]))
-    ]
+    panels = report.panels(document)
     heights = [LINE * len(rows) + EDGE for rows in panels]
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
@@ -58,6 +55,6 @@ def panel(axes: Axes, rows: list[dict[str, Any]], document: dict[str, Any]) -> N
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("GFLOP/s")
-    axes.set_title(f"{rows[0]['suite']}: {head(rows[0])}", loc="left")
+    axes.set_title(report.title(rows), loc="left")
     axes.grid(axis="y", linewidth=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)

@@ -28,15 +28,14 @@ def console() -> Console:
 
 def show(document: Document, to: Console) -> None:
     """Print all tables of a document."""
-    for (suite, *_), group in groupby(document["rows"], lambda row: (row["suite"], row["layout"], row["threads"])):
-        rows = list(group)
-        put(to, f"{suite}: {head(rows[0])}", main_table(rows, document))
+    for rows in panels(document):
+        put(to, title(rows), main_table(rows, document))
     say(to, f"FMA peak of one thread: {document['machine']['peak'] / 1e9:.1f} GFLOP/s. {FOOT}")
     if len(document["peers"]) > 1:
         put(to, "peers, over all problems", peers_table(document))
     for entry in document["fresh"]:
-        title = "first calls in a new process (once each), and calls on images of ever new sizes"
-        put(to, f"{title}: {entry['suite']} {entry['name']}, {head(entry)}", fresh_table(entry))
+        what = "first calls in a new process (once each), and calls on images of ever new sizes"
+        put(to, f"{what}: {entry['suite']} {entry['name']}, {head(entry)}", fresh_table(entry))
         for name, seconds in entry["peers"].items():
             if "error" in seconds:
                 say(to, f"{name} failed: {seconds['error']}")
@@ -51,9 +50,20 @@ def show(document: Document, to: Console) -> None:
             say(to, f"{name} computes none of these: {unable[0]}")
 
 
-def put(to: Console, title: str, table: Table) -> None:
+def panels(document: Document) -> list[list[Row]]:
+    """Return the rows of a document as they belong together: of one suite, measured alike."""
+    measured = groupby(document["rows"], lambda row: (row["suite"], head(row)))
+    return [list(rows) for _, rows in measured]
+
+
+def title(rows: list[Row]) -> str:
+    """Say what belongs together."""
+    return f"{rows[0]['suite']}: {head(rows[0])}"
+
+
+def put(to: Console, over: str, table: Table) -> None:
     """Print a table under its title, without the spaces that fill it up to its width."""
-    say(to, f"\n{title}")
+    say(to, f"\n{over}")
     with to.capture() as captured:
         to.print(table)
     for line in captured.get().splitlines():

@@ -12,9 +12,9 @@ import numpy as np
 from .peer import Made, UnableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from .suites import Array, Case
+    from .problems import Array, Case
 
 
 @contextlib.contextmanager
@@ -30,17 +30,45 @@ def torch_limited(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def torch(case: Case, weight: Array, memory_format: str) -> Made:
-    """Dense tensors, weights with each call."""
-    torch = importlib.import_module("torch")
-    layer, conv, memory = case.layer, torch.nn.functional.conv2d, getattr(torch, memory_format)
-    kernels = torch.from_numpy(weight).contiguous(memory_format=memory)
+# Of PyTorch's tensors, by the axes of an image.
+CONTIGUOUS = dict.fromkeys(("W", "HW", "DHW"), "contiguous_format")
+CHANNELS_LAST = {"HW": "channels_last", "DHW": "channels_last_3d"}
 
-    def feed(x: Array) -> Any:
-        images = torch.from_numpy(x).contiguous(memory_format=memory)
-        return lambda: conv(images, kernels, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+def torch(case: Case, second: Array, formats: dict[str, str]) -> Made:
+    """Dense tensors, both with each call."""
+    torch, operator = importlib.import_module("torch"), case.operator
+    if operator.axes not in formats:
+        raise UnableError(f"PyTorch has no such format for the axes {operator.axes}")
+    memory = getattr(torch, formats[operator.axes])
+    stride, padding, dilation, groups = case.arguments
+    b = torch.from_numpy(second).contiguous(memory_format=memory)
+    call: Any = getattr(torch.nn.functional, case.layer.operator, None)
+
+    def feed(first: Array) -> Any:
+        a = torch.from_numpy(first).contiguous(memory_format=memory)
+        if call is None:
+            return torch_gradient(
+                case, a, b, a.new_zeros(case.shapes[operator.result]).contiguous(memory_format=memory)
+            )
+        if case.layer.operator == "conv_transpose2d":
+            return lambda: call(a, b, None, stride, padding, 0, groups, dilation)
+        return lambda: call(a, b, None, stride, padding, dilation, groups)
 
     return Made(feed, lambda y: np.asarray(y.numpy()))
+
+
+def torch_gradient(case: Case, a: Any, b: Any, like: Any) -> Callable[[], Any]:
+    """One gradient; `like` is the array that it belongs to, of which the shape counts alone."""
+    backward = importlib.import_module("torch").ops.aten.convolution_backward
+    operator, axes = case.operator, case.axes
+    given = dict(zip(operator[:3], (a, b, like), strict=True))
+    operands = [given[name] for name in ("y", "x", "weight")]
+    mask = [operator.result == name for name in ("x", "weight", "bias")]
+    stride, padding = ([axis[i] for axis in axes] for i in (2, 3))
+    dilation, groups, none = [case.layer.dilation] * len(axes), case.layer.groups, [0] * len(axes)
+    which = mask.index(True)
+    return lambda: backward(*operands, None, stride, padding, dilation, False, none, groups, mask)[which]
 
 
 def torch_prepacked(case: Case, weight: Array) -> Made:

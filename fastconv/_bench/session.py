@@ -10,7 +10,8 @@ from . import fresh
 from .measure import difference, peak, race, summary
 from .peer import UnableError, first_line
 from .peers import OURS, PEERS
-from .suites import SUITES, Case
+from .problems import Case
+from .suites import SUITES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,14 +20,14 @@ SCHEMA = 1  # of the document; a new number where a reader of the old one would 
 
 
 class Settings(NamedTuple):
-    """What a run does: each suite in each layout with each number of threads."""
+    """What a run does: each suite in each layout with each number of images and of threads."""
 
     suites: list[str]
     peers: list[str]
     layouts: list[str]
     threads: list[int]
     dtype: str
-    batch: int
+    batches: list[int]
     repeats: int
     seconds: float
     fresh: bool
@@ -34,8 +35,9 @@ class Settings(NamedTuple):
     def cases(self) -> list[tuple[str, Case]]:
         """Return every problem with its suite's name, number of threads by number of threads."""
         every = (
-            (suite, Case(layer, self.batch, self.dtype, "nhwc" if layer.pixels else layout, threads))
+            (suite, Case(layer, batch, self.dtype, "nhwc" if layer.pixels else layout, threads))
             for threads in self.threads
+            for batch in self.batches
             for layout in self.layouts
             for suite in self.suites
             for layer in SUITES[suite]
@@ -77,6 +79,7 @@ def run(settings: Settings, machine: dict[str, Any], progress: Callable[[str, in
     }
     cases = settings.cases()
     first = {(suite, case.threads): case for suite, case in reversed(cases)} if settings.fresh else {}
+    first = {key: case for key, case in first.items() if case.layer.operator == "conv2d"}
     for threads in settings.threads:
         with ExitStack() as stack:
             for name in usable:
@@ -97,14 +100,14 @@ def run(settings: Settings, machine: dict[str, Any], progress: Callable[[str, in
 def described(case: Case) -> dict[str, Any]:
     """What identifies a problem, for the document."""
     return {
-        "name": case.layer.name, "layout": case.layout, "dtype": case.dtype, "batch": case.batch,
-        "threads": case.threads,
+        "name": case.layer.name, "operator": case.layer.operator, "layout": case.layout, "dtype": case.dtype,
+        "batch": case.batch, "threads": case.threads,
     }  # fmt: skip
 
 
 def measure(case: Case, names: list[str], settings: Settings, document: dict[str, Any]) -> dict[str, Any]:
     """Time one problem; return its row."""
-    x, weight = case.x(), case.weight()
+    first, second = case.operands()
     calls: dict[str, Callable[[], Any]] = {}
     unable, failed, wrong = {}, {}, {}
     expected = None
@@ -112,8 +115,10 @@ def measure(case: Case, names: list[str], settings: Settings, document: dict[str
         try:
             if case.layer.bytes and not PEERS[name].bytes:
                 raise UnableError("it takes no images of bytes")
-            made = PEERS[name].make(case, weight)
-            call = made.feed(x)
+            if case.layer.operator not in PEERS[name].operators:
+                raise UnableError(f"it is not asked for {case.layer.operator}")
+            made = PEERS[name].make(case, second)
+            call = made.feed(first)
             y = made.read(call())
         except UnableError as error:
             unable[name] = str(error)

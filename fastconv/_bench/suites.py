@@ -1,80 +1,8 @@
-"""What is timed: named lists of convolutions, as data."""
+"""What is timed: named lists of layers, as data."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
-
-Array = np.ndarray[Any, Any]
-
-
-class Layer(NamedTuple):
-    """One convolution, with a square kernel and symmetric padding; `times` is how often its network has it.
-
-    `pixels`: the image is as in files, channels last whatever layout a run is for, and with as many groups as channels
-    there is one kernel for all. `bytes`: its elements are too.
-    """
-
-    name: str
-    ic: int
-    ih: int
-    iw: int
-    oc: int
-    k: int
-    stride: int = 1
-    padding: int = 0
-    groups: int = 1
-    times: int = 1
-    dilation: int = 1
-    pixels: bool = False
-    bytes: bool = False
-
-
-class Case(NamedTuple):
-    """A layer and everything else that a time depends on. `dynamic`: the image's size is known with each call only."""
-
-    layer: Layer
-    batch: int
-    dtype: str
-    layout: str
-    threads: int
-    dynamic: bool = False
-
-    @property
-    def terms(self) -> int:
-        """Products in one output."""
-        return self.layer.ic // self.layer.groups * self.layer.k**2
-
-    @property
-    def out_size(self) -> tuple[int, int]:
-        """Height and width of the result."""
-        h, w = (
-            (size + 2 * self.layer.padding - self.layer.dilation * (self.layer.k - 1) - 1) // self.layer.stride + 1
-            for size in (self.layer.ih, self.layer.iw)
-        )
-        return h, w
-
-    @property
-    def flop(self) -> int:
-        """Floating-point operations: two for each product."""
-        oh, ow = self.out_size
-        return 2 * self.batch * self.layer.oc * oh * ow * self.terms
-
-    def x(self) -> Array:
-        """Return the images, N, C, H, W."""
-        shape = (self.batch, self.layer.ic, self.layer.ih, self.layer.iw)
-        if self.layer.bytes:
-            return np.random.default_rng(1).integers(0, 256, shape, np.uint8)
-        return np.random.default_rng(1).standard_normal(shape).astype(self.dtype)
-
-    def weight(self) -> Array:
-        """Return the kernels, O, I, H, W."""
-        shape = (self.layer.oc, self.layer.ic // self.layer.groups, self.layer.k, self.layer.k)
-        weight = np.random.default_rng(2).standard_normal(shape).astype(self.dtype)
-        if self.layer.pixels and self.layer.groups > 1:
-            weight[:] = weight[:1]
-        return weight
+from .problems import Axis, Layer
 
 
 def _dense(k: int, ic: int, oc: int, size: int, stride: int = 1, times: int = 1) -> Layer:
@@ -89,6 +17,33 @@ def _depthwise(k: int, c: int, size: int, stride: int = 1, times: int = 1) -> La
 
 def _pixels(name: str, k: int, groups: int = 3, is_bytes: bool = False) -> Layer:
     return Layer(f"{name} 1080x1920 {k}x{k}", 3, 1080, 1920, 3, k, 1, k // 2, groups, pixels=True, bytes=is_bytes)
+
+
+def _gradients(layers: list[Layer]) -> list[Layer]:
+    """Both gradients of each layer."""
+    return [
+        layer._replace(name=f"{which} {layer.name}", operator=f"conv2d_{which}", times=1)
+        for which in ("grad_input", "grad_weight")
+        for layer in layers
+    ]
+
+
+def _transposed(k: int, ic: int, oc: int, size: int, stride: int, padding: int) -> Layer:
+    name, whole = f"conv_transpose2d {k}x{k} s{stride} {ic}-{oc} {size}", (size - 1) * stride + k - 2 * padding
+    return Layer(name, oc, whole, whole, ic, k, stride, padding, operator="conv_transpose2d")
+
+
+def _signal(k: int, ic: int, oc: int, size: int, stride: int = 1, dilation: int = 1, groups: int = 1) -> Layer:
+    step = f" s{stride}" if stride > 1 else " dilated" if dilation > 1 else ""
+    name = f"conv1d {'dw ' if groups > 1 else ''}{k}{step} {ic}-{oc} {size}"
+    return Layer(name, ic, 1, size, oc, k, stride, k // 2 * dilation, groups, dilation=dilation, operator="conv1d")
+
+
+def _volume(kd: int, k: int, ic: int, oc: int, d: int, size: int, stride: int = 1, groups: int = 1) -> Layer:
+    step, kind = f" s{stride}" if stride > 1 else "", "dw " if groups > 1 else ""
+    depth = Axis(d, kd, stride if kd > 1 else 1, kd // 2)
+    name = f"conv3d {kind}{kd}x{k}x{k}{step} {ic}-{oc} {d}x{size}x{size}"
+    return Layer(name, ic, size, size, oc, k, stride, k // 2, groups, operator="conv3d", depth=depth)
 
 
 # The stride of a block is in its 3x3 convolution (version 1.5, as in torchvision), and in its shortcut.
@@ -212,6 +167,49 @@ TINY = [
     Layer("5x5 1-1 32", 1, 32, 32, 1, 5, padding=2),
     Layer("3x3 s2 dilated grouped", 4, 17, 19, 8, 3, 2, 1, 2, dilation=2),
     _depthwise(3, 8, 16),
+    *_gradients([_dense(3, 8, 8, 8), _dense(3, 4, 6, 9, stride=2)]),
+    _transposed(3, 8, 8, 8, 2, 1),
+    _signal(3, 8, 8, 64),
+    _volume(3, 3, 1, 1, 6, 6),
+    _volume(3, 5, 4, 6, 5, 9, stride=2),
+]
+
+# A third of ResNet-50's layers, one of each kind, and others than dense ones.
+GRADIENTS = _gradients(
+    [
+        *(RESNET50[i] for i in (0, 2, 3, 6, 10, 14, 15, 22)),
+        _depthwise(3, 32, 112),
+        _depthwise(3, 96, 112, stride=2),
+        _depthwise(3, 384, 14),
+        _depthwise(3, 960, 7),
+        _depthwise(5, 240, 28),
+        Layer("3x3 32 groups 128 56", 128, 56, 56, 128, 3, padding=1, groups=32),
+        Layer("3x3 8 groups 256 28", 256, 28, 28, 256, 3, padding=1, groups=8),
+    ]
+)
+
+VOLUMES = [
+    _signal(10, 1, 512, 16000, stride=5),
+    _signal(3, 512, 512, 800, stride=2),
+    _signal(3, 64, 64, 4000),
+    _signal(3, 64, 64, 4000, dilation=8),
+    _signal(31, 256, 256, 500, groups=256),
+    _signal(9, 8, 8, 64),
+    _volume(3, 3, 1, 8, 64, 64),
+    _volume(3, 3, 16, 16, 16, 56),
+    _volume(3, 3, 32, 32, 16, 56),
+    _volume(3, 3, 64, 64, 8, 28, stride=2),
+    _volume(1, 7, 3, 32, 8, 112, stride=2),
+    _volume(1, 3, 32, 32, 8, 56),
+    _volume(3, 1, 64, 64, 16, 28),
+    _volume(1, 1, 64, 256, 8, 28),
+    _volume(3, 3, 64, 64, 16, 28, groups=64),
+    _volume(3, 3, 1, 1, 6, 6),
+    _transposed(2, 128, 64, 56, 2, 0),
+    _transposed(3, 64, 32, 56, 2, 1),
+    _transposed(4, 512, 256, 8, 2, 1),
+    _transposed(4, 64, 3, 64, 2, 1),
+    _transposed(16, 21, 21, 16, 8, 4),
 ]
 
 SUITES = {
@@ -222,6 +220,8 @@ SUITES = {
     "kernels": KERNELS,  # shapes beside those of the networks
     "large": LARGE,
     "layers": LAYERS,  # a few of everything, for a quick look
+    "gradients": GRADIENTS,
+    "volumes": VOLUMES,  # one axis, three, and transposes of two
     "tiny": TINY,
 }
 

@@ -32,17 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--suite",
         metavar="NAME,…",
-        help="resnet50, vgg16, mobilenetv2, images, kernels, large, layers, tiny (default: the first four)",
+        help="resnet50, vgg16, mobilenetv2, images (these are the default); kernels, large, layers, tiny; gradients "
+        "and volumes, of other operators",
     )
     add("--peers", metavar="NAME,…", help="against whom, as the table names them (default: all that are installed)")
     add("--threads", metavar="N,…", help="one run for each number (default: what fastconv would use)")
-    add("--batch", metavar="N", type=int, default=1, help="images in a call (default: %(default)s)")
+    add("--batch", metavar="N,…", default="1", help="images in a call, one run for each (default: %(default)s)")
     add("--dtype", choices=["float32", "float64"], default="float32", help="(default: %(default)s)")
     add("--layout", choices=LAYOUTS, default="nchw", help="of fastconv's and JAX's operands (default: %(default)s)")
     add("--repeats", metavar="N", type=int, default=15, help="most rounds of a problem (default: %(default)s)")
     add("--seconds", metavar="S", type=float, default=5.0,
         help="no new round of a problem after this time, three rounds aside (default: %(default)s)")  # fmt: skip
-    add("--no-first", action="store_true", help="leave out first calls and changing sizes")
+    add("--no-first", action="store_true", help="leave out first calls and changing sizes (of conv2d)")
     add("--json", metavar="OUT.json", type=Path, help="write all that was measured")
     add("--plot", metavar="OUT.png", type=Path, help="draw it")
     add("--page", metavar="OUT.md", type=Path, help="write it as a page, with the losses")
@@ -119,10 +120,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
     from .._show_config import show_config
 
     threads = show_config()["threads"]["count"]
-    counts = [threads] if args.threads is None else [number(text) for text in args.threads.split(",")]
-    for name, value, least in (("--batch", args.batch, 1), ("--repeats", args.repeats, 1)):
-        if value < least:
-            raise UserError(f"{name} must be at least {least}, got {value}.")
+    counts = [threads] if args.threads is None else numbers("--threads", args.threads, os.cpu_count() or 1)
+    batches = numbers("--batch", args.batch, 10**6)
+    if args.repeats < 1:
+        raise UserError(f"--repeats must be at least 1, got {args.repeats}.")
     if not 0 <= args.seconds < 1e6:
         raise UserError(f"--seconds must be between 0 and a million, got {args.seconds}.")
     if args.json:
@@ -134,7 +135,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return Settings(
         suites=chosen("suite", args.suite, SUITES, USUAL),
         peers=[OURS, *(name for name in chosen("peer", args.peers, PEERS, list(PEERS)) if name != OURS)],
-        layouts=LAYOUTS[args.layout], threads=counts, dtype=args.dtype, batch=args.batch, repeats=args.repeats,
+        layouts=LAYOUTS[args.layout], threads=counts, dtype=args.dtype, batches=batches, repeats=args.repeats,
         seconds=args.seconds, fresh=not args.no_first,
     )  # fmt: skip
 
@@ -148,12 +149,12 @@ def chosen(kind: str, text: str | None, known: Iterable[str], usual: list[str]) 
     return names
 
 
-def number(text: str) -> int:
-    """Read a number of threads."""
-    processors = os.cpu_count() or 1
-    if not text.strip().isdecimal() or not 1 <= int(text) <= processors:
-        raise UserError(f"--threads takes numbers from 1 to {processors} separated by commas, got {text!r}.")
-    return int(text)
+def numbers(option: str, text: str, most: int) -> list[int]:
+    """Read numbers separated by commas."""
+    for each in text.split(","):
+        if not each.strip().isdecimal() or not 1 <= int(each) <= most:
+            raise UserError(f"{option} takes numbers from 1 to {most} separated by commas, got {each!r}.")
+    return [int(each) for each in text.split(",")]
 
 
 def load(path: Path) -> dict[str, Any]:
