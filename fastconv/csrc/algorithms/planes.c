@@ -215,8 +215,7 @@ static void run_block(const leaf *l, const fc_rows_run *all, int64_t dilation, i
                 run.masks = all->masks + l->masks * t;
                 l->run[wide](&run);
                 for (int64_t i = 0; i < run.rows && !direct; i++)
-                    for (int64_t k = 0; k < (wide - 1) * lanes + run.last; k++)
-                        memcpy(to + i * y_stride[2] * together + k * y_stride[3], sums + i * run.y_row + k * size, (size_t)size);
+                    spread(to + i * y_stride[2] * together, y_stride[3], sums + i * run.y_row, size, (wide - 1) * lanes + run.last, size);
             }
         }
 }
