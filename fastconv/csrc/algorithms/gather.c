@@ -17,7 +17,8 @@ enum {
     TASK_MACS = 1 << 17, /* least work worth a task of its own: about 2 us on one core at peak */
     TASK_TILES = 64,  /* most tiles of pixels in a task */
     MIN_TASKS = 64,   /* below which channel blocks are cut smaller, so that there is work for every thread */
-    COPY_VECTOR = 40,       /* estimated cycles to gather a vector of pixels, four times that where channels lie between */
+    COPY_VECTOR = 40,       /* estimated cycles to gather a vector of pixels, four times that where channels lie between, */
+    STORE = 2,              /* and to store an output: one at a time */
 };
 
 /* Output pixels of one row that follow one another in a tile. */
@@ -47,7 +48,8 @@ static double cost(const fc_problem *p, const fc_tile *tile)
     const double tiles = (double)p->n * (double)p->oh * (double)p->ow / tile->columns + 1;
     const double ocg = (double)(p->oc / p->groups), copies = ocg / OC_BLOCK + 1;
     const double copy = p->channels_last ? 4 * COPY_VECTOR : COPY_VECTOR;
-    return tiles * tile->vecs * (double)p->groups * (double)chain_length(p) * (ocg + copy * copies);
+    const double chain = (double)chain_length(p), outputs = ocg * tile->lanes;
+    return tiles * tile->vecs * (double)p->groups * (chain * (ocg + copy * copies) + outputs * STORE);
 }
 
 static void prepare(fc_plan *plan)
