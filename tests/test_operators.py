@@ -389,6 +389,18 @@ def test_images_are_summed_whatever_the_convolutions_of_a_gradient_of_kernels():
             np.testing.assert_array_equal(result, conv2d_grad_weight(*arguments, backend="reference"))
 
 
+@pytest.mark.parametrize(("o", "i"), [(1, 1), (3, 70), (70, 3), (33, 40)])
+def test_many_kernels_of_one_pixel_are_turned(o, i):
+    rng = np.random.default_rng(4)
+    grad, weight = rng.integers(-9, 9, (2, o, 3, 4)), rng.integers(-9, 9, (o, i, 1, 1))
+    expected = np.zeros((2, i, 5, 7), int)
+    expected[:, :, ::2, ::2] = np.einsum("nohw,oi->nihw", grad, weight[:, :, 0, 0])
+    assert np.array_equal(conv2d_grad_input(grad, weight, expected.shape, stride=2), expected)
+    weight = weight.transpose(2, 3, 1, 0)
+    y = conv_transpose2d(grad.transpose(0, 2, 3, 1), weight, stride=2, data_format="NHWC")
+    assert np.array_equal(y.transpose(0, 3, 1, 2), expected)
+
+
 def test_a_call_that_equals_an_earlier_one_in_other_types_is_checked_for_itself():
     x, weight = np.ones((1, 2, 2), np.float32), np.ones((1, 1, 1, 1), np.float32)
     fastconv.conv_transpose2d(x, weight, groups=1, padding=0)

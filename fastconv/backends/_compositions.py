@@ -60,6 +60,8 @@ class GradInput:
             if 0 in seen.shape:
                 seen = np.zeros((p.n, p.oc, problem.ih, problem.iw), grad.dtype)
             taps = kernel[:, :, rows.taps, columns.taps][:, :, ::-1, ::-1]
+            if taps.shape[2:] == (1, 1) and taps.strides[1] > taps.itemsize:
+                taps = _beside(taps)
             if self.folds:
                 part = np.empty((p.n, p.ic, rows.size, columns.size), p.compute)
                 convolve(plans, problem, seen, taps, part, num_threads)
@@ -160,6 +162,18 @@ class GradBias:
         wide = p.compute if p.compute.kind in "iu" else np.result_type(p.compute, np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             out[...] = p.nchw(x).sum((0, 2, 3), dtype=wide)
+
+
+def _beside(kernel: Array) -> Array:
+    """A copy of kernels of one pixel with the taps of a chain side by side, as products of such kernels read them.
+
+    Turned ones lie apart, which took those products up to 2.7 times as long. Some columns at a time: all at once took
+    the copy of 512 x 1024 of them three times as long, since steps of whole pages fall into few lines of the cache.
+    """
+    beside = np.empty(kernel.shape, kernel.dtype)
+    for first in range(0, kernel.shape[1], 32):
+        beside[:, first : first + 32] = kernel[:, first : first + 32]
+    return beside
 
 
 def _turned(p: Problem, weight: Array) -> Array:
