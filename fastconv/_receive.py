@@ -13,6 +13,8 @@ ndarray = np.ndarray
 
 PLAIN = frozenset({ndarray, list, tuple, type(None)})  # the usual, told apart without a look at any table
 
+MAY_BE_NONE = frozenset({"bias", "out"})
+
 Choice = tuple[tuple[str, ...], str, Kinds]  # the backends to try, where that comes from, the operands' types
 
 
@@ -32,6 +34,10 @@ def receive(operands: tuple[Any, Any, Any], out: Any, names: tuple[str, ...], so
 
 def receive_named(named: dict[str, Any], names: tuple[str, ...], source: str) -> tuple[Any, Any, Choice]:
     """`receive` for some of the operands, by name."""
+    if all(type(value) is ndarray or (value is None and name in MAY_BE_NONE) for name, value in named.items()):
+        named.pop("out", None)
+        taken = tuple(named.values())
+        return taken, taken, (names, source, ())
     choice = route(named, names, source)
     owned = {name for name, kind in choice[2] if kind is not ndarray}
     named.pop("out", None)

@@ -28,13 +28,24 @@ Array = np.ndarray[Any, Any]
 BYTES, FEWEST, MOST_BYTES = 4 << 20, 4, 32 << 20
 
 
+class Copy(NamedTuple):
+    """Slices that are copied at a time."""
+
+    window: int
+    slots: slice  # of the window, whither
+    read: slice | None  # of the image, an ascending run; None is padding
+
+
 class Step(NamedTuple):
     """Slices of the result, and the windows of slices of the image that they are made of."""
 
     outputs: slice
     windows: int
-    reads: Array  # where the slices are, which may be outside, one after another
-    apart: int  # the next window begins so many after this one, and ends after it
+    apart: int  # the next window begins so many slices after this one, and ends after it
+    slots: int  # slices of all windows, those that they share once
+    first: int  # where the first of them is in the image
+    inside: bool  # whether all are in it
+    copies: tuple[Copy, ...]  # where they are not read in place
 
 
 class Slices:
@@ -46,9 +57,11 @@ class Slices:
         self.turned = p.depth.k > 1 and p.kh == 1
         self.axis, rows = (rows, p.depth) if self.turned else (p.depth, rows)
         self.by_image = p.n <= self.axis.out  # the batch is slices of an image; else images, slice by slice
+        # Slices of one channel a group are copied as planes: with channels last no row is quick for a few of a group.
+        beside = p.x_axes.endswith("C") and (self.axis.k == 1 or p.ic > p.groups or p.ic == 1)
         self.convolution = p._replace(
             n=0, ic=self.axis.k * p.ic, ih=rows.size, kh=rows.k, sh=rows.s, dh=rows.d, pt=rows.before, pb=rows.after,
-            oh=rows.out, flip=False, x_axes="NHWC" if p.x_axes.endswith("C") else "NCHW", weight_axes="OIHW",
+            oh=rows.out, flip=False, x_axes="NHWC" if beside else "NCHW", weight_axes="OIHW",
             x_dtype=p.compute, weight_dtype=p.compute, operator="conv2d", depth=POINT,
         )  # fmt: skip
         self.slice_bytes = p.ic * rows.size * p.iw * p.compute.itemsize
@@ -72,7 +85,24 @@ class Slices:
                 window = np.minimum(slots // apart, count - 1)
                 start, stop = first + piece.start * turns, first + (piece.stop - 1) * turns + 1
                 reads = start * a.s - a.before + a.d * (window * s + slots - window * apart)
-                yield Step(slice(start, stop, turns), count, reads, apart)
+                inside = bool(reads.min() >= 0 and reads.max() < a.size)
+                copies = tuple(self._copies(reads, len(reads) if self.problem.groups == 1 else a.k))
+                yield Step(slice(start, stop, turns), count, apart, len(reads), int(reads[0]), inside, copies)
+
+    def _copies(self, reads: Array, together: int) -> Iterator[Copy]:
+        """Slices in as few copies as can be, those of a window (`together` of them) for themselves."""
+        inside, places = extend(reads, self.axis.size, self.problem.padding_mode)
+        at: list[int] = np.where(inside, places, -1).tolist()
+        for window in range(0, len(at), together):
+            start, end = window, window + together
+            while start < end:
+                stop, padding = start + 1, at[start] < 0
+                step = at[stop] - at[start] if stop < end and not padding else 0
+                while (step > 0 or padding) and stop < end and at[stop] == at[stop - 1] + step:
+                    stop += 1
+                read = None if padding else slice(at[start], at[stop - 1] + 1, max(step, 1))
+                yield Copy(window // together, slice(start - window, stop - window), read)
+                start = stop
 
     def _most(self, apart: int) -> int:
         """How many windows are copied at a time."""
@@ -106,14 +136,12 @@ class Slices:
         a, c = self.axis, x.shape[1]
         sn, sc, sd, *strides = x.strides
         single = a.k == 1 or (self.problem.groups == 1 and (c == 1 or a.d * sd == c * sc))
-        if not single or x.dtype != self.problem.compute or not x.flags.aligned:
-            return None
-        if step.reads.min() < 0 or step.reads.max() >= a.size:
+        if not single or not step.inside or x.dtype != self.problem.compute or not x.flags.aligned:
             return None
         apart = step.outputs.step * a.s * sd if step.windows > 1 else 0  # else the stride may exceed 64 bits
         batch = (step.windows, apart) if self.by_image else (len(x), sn)
         channels = (a.k * c, a.d * sd if a.k > 1 and c == 1 else sc)
-        return _view(x[:, :, step.reads[0] :], batch, channels, *zip(x.shape[3:], strides, strict=True))
+        return _view(x[:, :, step.first :], batch, channels, *zip(x.shape[3:], strides, strict=True))
 
     def _room(self, shape: tuple[int, ...]) -> Array:
         """Memory for the slices of one step, with the axes batch, groups, slices, channels of a group, H, W."""
@@ -122,21 +150,22 @@ class Slices:
         if not self.by_image:
             sizes = (max(len(range(p.n)[images]) for images in self.images), p.groups, k)
         elif p.groups == 1:
-            sizes = (1, 1, max(len(step.reads) for step in self.steps))
+            sizes = (1, 1, max(step.slots for step in self.steps))
         else:
             sizes = (max(step.windows for step in self.steps), p.groups, k)
         n, groups, slices, c = *sizes, c // p.groups
-        if p.x_axes.endswith("C"):
+        if self.convolution.x_axes.endswith("C"):
             return np.empty((n, h, w, groups, slices, c), p.compute).transpose(0, 3, 4, 5, 1, 2)
         return np.empty((n, groups, slices, c, h, w), p.compute)
 
     def _copied(self, x: Array, step: Step, room: Array) -> Array:
         """The windows as a view of slices that are copied beside each other."""
         p, a = self.problem, self.axis
-        _, groups, slices, c, *sizes = room.shape
-        for i, (inside, read) in enumerate(zip(*extend(step.reads, a.size, p.padding_mode), strict=True)):
-            place = room[i // slices : i // slices + 1, :, i % slices] if self.by_image else room[: len(x), :, i]
-            place[...] = x[:, :, read].reshape(len(x), groups, c, *sizes) if inside else p.fill_value
+        _, groups, _, c, *sizes = room.shape
+        split = x.reshape(len(x), groups, c, *x.shape[2:]).swapaxes(2, 3)  # a view: an axis becomes two
+        for window, slots, read in step.copies:
+            place = room[window : window + 1, :, slots] if self.by_image else room[: len(x), :, slots]
+            place[...] = p.fill_value if read is None else split[:, :, read]
         sn, _, sd, *strides = room.strides
         batch = (step.windows, sn if groups > 1 else step.apart * sd) if self.by_image else (len(x), sn)
         channels = (groups * a.k * c, strides[0])
