@@ -118,8 +118,9 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 fc_copy_lanes(plan, operands, image, ky * p->dh, kx * p->dw, (rows - 1) * p->dh + (p->oh - 1) * p->sh + 1, across,
                               channels, window, pixels_at);
             fc_weight_lanes(plan, &operands->weight, kernels + ky * w[2] + kx * w[3], channels, rows, columns, weights);
-            for (int64_t s = 0; s < rows * columns && columns != tabulated; s++)
-                off[s] = s / columns * p->dh * row + s % columns * p->dw * pixel;
+            for (int64_t r = 0; r < rows && columns != tabulated; r++)
+                for (int64_t t = 0; t < columns; t++)
+                    off[r * columns + t] = r * p->dh * row + t * p->dw * pixel;
             tabulated = columns;
             for (int64_t i = 0; i < p->oh; i++)
                 for (int64_t j = 0; j < p->ow; j += FC_PIXELS) {
