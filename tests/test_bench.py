@@ -88,6 +88,7 @@ def test_run_writes_what_it_measured_and_shows_it(here, capsys):
     assert list(document) == ["schema", "config", "machine", "settings", "peers", "rows", "fresh"]
     assert document["config"]["fastconv"] == fastconv.__version__
     assert document["machine"]["peak"] > 0
+    assert document["machine"]["model"]
     assert document["machine"]["warnings"] == []
     assert list(document["peers"]) == [OURS, "scipy"]
     assert document["peers"]["scipy"]["why_not"] is None
@@ -382,6 +383,7 @@ def test_page_says_what_was_measured_and_where_peers_are_faster(here):
     assert page.startswith("# Performance\n\nMade by `fastconv bench --suite tiny ")
     assert page.count("## tiny: float32, nchw, batch 1, 1 thread\n") == 2
     assert "FMA peak of one thread" in page
+    assert f"processors ({document['machine']['model']}), instruction set" in page
     assert re.search(r"^- 3x3 1-1 8: scipy takes 0% of the time of conv2d$", page, re.MULTILINE)
     assert not re.search(r" $", page, re.MULTILINE)
 

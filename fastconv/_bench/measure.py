@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
+import re
 import statistics
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +40,16 @@ def noise(seconds: float = 0.2) -> dict[str, Any]:
         warnings.append(f"the load average is {load:.2f} on {processors} processors")
     if spread > NOISY_SPREAD:
         warnings.append(f"the time of one same loop varies by {spread:.0%}")
-    return {"load": load, "processors": processors, "spread": spread, "warnings": warnings}
+    return {"load": load, "processors": processors, "model": _model(), "spread": spread, "warnings": warnings}
+
+
+def _model() -> str:
+    """The processor as Linux names it, or as the platform does."""
+    try:
+        named = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        named = None
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 def best_isa() -> str:

@@ -44,7 +44,8 @@ def facts(documents: list[Document]) -> list[str]:
     config, machine = documents[0]["config"], documents[0]["machine"]
     used = [name for name, state in config["instruction_sets"].items() if state == "used"]
     lines = [
-        f"- {config['platform']}, {machine['processors']} processors, instruction set {', '.join(used)}",
+        f"- {config['platform']}, {machine['processors']} processors ({machine['model']}), "
+        f"instruction set {', '.join(used)}",
         f"- fastconv {config['fastconv']} ({config['compiler']}), NumPy {config['numpy']}, Python {config['python']}",
     ]
     peers = documents[0]["peers"].items()
