@@ -196,12 +196,12 @@ def filter2d(
     padding = _known("padding", padding, SAME, ", since the result has the image's size; conv2d has every other")
     groups, axes = 1, "HW"
     if len(shape) != 2:
-        if data_format is None:
+        if data_format is None and len(shape) in (3, 4):
             raise ValueError(
                 f"image has {len(shape)} axes, shape {show(shape)}; say which they are with data_format='HWC', 'CHW', "
                 "'NHWC', 'NCHW' or another order."
             )
-        axes, _ = axes_of(shape, (1,) * 4, data_format, None, "image")
+        axes, _ = axes_of(shape, (1,) * 4, "NCHW" if data_format is None else data_format, None, "image")
         groups = shape[axes.index("C")]
         # Channels last are read side by side, so the weights are: half the time of channels as a batch for 3 × 3 and
         # three channels, a ninth for 64. With channels first both take the same.

@@ -124,7 +124,7 @@ def local(
         x, kernel, one, *geometry, data_format=data_format, weight_format=weight_format, dtype=dtype, **options
     )
     size = (problem.oh, problem.ow)
-    if weight.shape[:2] != size:
+    if weight.shape != (*size, *kernel.shape):  # whole, since reading arguments may have run the caller's code
         raise ValueError(
             f"weight must begin with the axes (OH, OW), {show(size)} for x of shape {show(x.shape)} and kernels of "
             f"{show((problem.kh, problem.kw))}, got shape {show(weight.shape)}."

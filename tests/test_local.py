@@ -219,3 +219,15 @@ def test_dense_weights_have_the_dtype_of_a_result(kind):
     dense = expand.dense(local, (1, 3), padding=(0, 2), padding_mode="edge")
     assert dense.dtype == (np.int64 if kind == "i1" else kind)
     assert dense[0, :, 0].real.tolist() == [[3, 0, 0], [2, 1, 0], [1, 1, 1], [0, 1, 2], [0, 0, 3]]
+
+
+def test_weights_that_an_argument_turns_are_seen():
+    weight = np.arange(16.0).reshape(2, 2, 1, 4).copy()
+
+    class Turning:
+        def __index__(self):
+            weight.resize((2, 2, 4, 1), refcheck=False)
+            return 1
+
+    with pytest.raises(ValueError, match=r"weight must begin with the axes \(OH, OW\)"):
+        local_conv2d(np.ones((2, 5)), weight, stride=Turning())

@@ -133,6 +133,7 @@ MALFORMED = [
     (depthwise_conv2d, (IMAGE, np.ones((3, 3, 3)), [1.0]), {}, ValueError, r"bias must have shape \(3,\)"),
     (depthwise_conv2d, (np.ones((0, 6, 5)), np.ones((0, 3, 3))), {}, ValueError, "x has an empty axis C"),
     (filter2d, (IMAGE, KERNEL), {}, ValueError, "image has 3 axes.*say which they are with data_format='HWC'"),
+    (filter2d, (IMAGE[0, 0], KERNEL), {}, ValueError, r"image must have 4 axes, 3 .*, got shape \(5,\)"),
     (filter2d, (IMAGE, KERNEL[None]), {"data_format": "CHW"}, ValueError, "kernel must have 2 axes"),
     (filter2d, (IMAGE, KERNEL), {"padding": "valid"}, ValueError, "padding must be one of same, same_lower"),
     (filter2d, (IMAGE, KERNEL), {"padding": 1}, TypeError, "padding must be a string"),
