@@ -4,7 +4,8 @@
     python tests/emulated/run.py [problems]
 
 Every instruction set of the architecture computes the same random problems; each output is compared to the bit with the
-contract's chain. On x86-64 no subnormal that lay in scratch memory may be computed with, since that is slow. A compiler that is not installed is left out, and named.
+contract's chain. On x86-64 no subnormal that lay in scratch memory may be computed with, since that is slow. A compiler
+that is not installed is left out, and named.
 """
 
 import shutil
