@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -85,7 +86,7 @@ def main():
     names = [name for name, peer in PEERS.items() if not peer.why_not()]
     rows = [f"| by | {' | '.join(layer.name for layer in LAYERS)} |", "| --- |" + " ---: |" * len(LAYERS)]
     operands = [Case(layer, 1, "float32", "nchw", 2) for layer in LAYERS]
-    sizes = [(case.x().nbytes + 4 * case.layer.oc * case.out_size[0] * case.out_size[1]) / 4 for case in operands]
+    sizes = [sum(4 * math.prod(case.shapes[array]) for array in "xy") / 4 for case in operands]
     rows.append(f"| *a quarter of input and output* | {' | '.join(f'{size / 2**20:.1f}' for size in sizes)} |")
     for name in names[:1] if arguments.smoke else names:
         found = [measure(name, case) for case in operands]
