@@ -17,6 +17,8 @@ enum {
     PIXEL = 14,              /* to bring or take away a line of 64 bytes, */
     FAR_BYTES = 1 << 20,     /* of an image that does not stay in the second-level cache, */
     STREAM = 4,              /* to call in a line of kernels' spectra, */
+    STREAM_FAR = 10,         /* from memory, where a plan keeps more than */
+    KEPT_BYTES = 20 << 20,   /* so many of them, */
     PACK = 30,               /* and to gather and scatter a vector of theirs; */
     BEGIN = 1000,            /* of a tile or a kernel, whatever its size */
 };
@@ -67,7 +69,8 @@ static double cycles(const fc_problem *p, const fc_spectrum *s)
     const double products = tiles * vectors * (PRODUCT * igc * ocg + ENDS);
     const double in = (double)(s->down.points * s->across.points) * igc * blocks, out = (double)(s->tall * s->wide) / 2 * ocg;
     const double pixels = tiles * PIXEL * size / 64 * (in + out);
-    const double stream = kernels > SPECTRA_BYTES ? (double)p->n * (double)p->groups * (double)s->tile_blocks * kernels / 64 * STREAM : 0;
+    const double call = p->prepared && (double)p->groups * kernels > KEPT_BYTES ? STREAM_FAR : STREAM;
+    const double stream = kernels > SPECTRA_BYTES ? (double)p->n * (double)p->groups * (double)s->tile_blocks * kernels / 64 * call : 0;
     const double packing = p->prepared ? 0 : (double)p->groups * igc * ocg * (vectors * (line + PACK) + BEGIN);
     return lines + products + pixels + stream + packing;
 }
