@@ -178,7 +178,7 @@ static void *subnormals(int64_t bytes)
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
-#define FORGET_SUBNORMALS() _mm_setcsr(_mm_getcsr() & ~_MM_EXCEPT_DENORM)
+#define FORGET_SUBNORMALS() _mm_setcsr(_mm_getcsr() & ~(unsigned)_MM_EXCEPT_DENORM)
 #define MET_SUBNORMALS() ((_mm_getcsr() & _MM_EXCEPT_DENORM) != 0)
 #else
 #define FORGET_SUBNORMALS() ((void)0)
