@@ -13,8 +13,6 @@ ndarray = np.ndarray
 
 PLAIN = frozenset({ndarray, list, tuple, type(None)})  # the usual, told apart without a look at any table
 
-MAY_BE_NONE = frozenset({"bias", "out"})
-
 Choice = tuple[tuple[str, ...], str, Kinds]  # the backends to try, where that comes from, the operands' types
 
 
@@ -34,16 +32,15 @@ def receive(operands: tuple[Any, Any, Any], out: Any, names: tuple[str, ...], so
 
 def receive_named(named: dict[str, Any], names: tuple[str, ...], source: str) -> tuple[Any, Any, Choice]:
     """`receive` for some of the operands, by name."""
-    if all(type(value) is ndarray or (value is None and name in MAY_BE_NONE) for name, value in named.items()):
-        named.pop("out", None)
-        taken = tuple(named.values())
-        return taken, taken, (names, source, ())
-    choice = route(named, names, source)
+    plain = all(type(value) in PLAIN for value in named.values())
+    choice: Choice = (names, source, ()) if plain else route(named, names, source)
     owned = {name for name, kind in choice[2] if kind is not ndarray}
     named.pop("out", None)
     taken = tuple(
         value if name in owned or (value is None and name == "bias") else check_array(name, value)
         for name, value in named.items()
     )
+    if not owned:
+        return taken, taken, choice
     seen = tuple(describe(name, value) if name in owned else value for name, value in zip(named, taken, strict=True))
     return taken, seen, choice
