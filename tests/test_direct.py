@@ -119,6 +119,23 @@ def test_bits_for_any_alignment(kind):
         np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_products_of_images_that_begin_anywhere_in_a_line(kind):
+    """Planes that are whole lines apart are read in vectors that do not cross them, all but the first."""
+    rng = np.random.default_rng(5)
+    weight, bias = rng.standard_normal((7, 5, 1, 1)).astype(kind), rng.standard_normal(7).astype(kind)
+    image = rng.standard_normal((2, 5, 28, 28)).astype(kind)
+    expected = conv2d(image, weight, bias, algorithm="gather")
+    for offset in range(0, 64, image.itemsize):
+        raw = np.zeros(image.nbytes + 128, np.uint8)
+        start = -raw.ctypes.data % 64 + offset
+        x = raw[start : start + image.nbytes].view(kind).reshape(image.shape)
+        x[...] = image
+        for out in (np.full(expected.shape, np.nan, kind), np.full((2, 28, 28, 7), np.nan, kind).transpose(0, 3, 1, 2)):
+            conv2d(x, weight, bias, algorithm="pointwise", num_threads=2, out=out)
+            np.testing.assert_array_equal(out, expected)
+
+
 @pytest.mark.parametrize("relation", ["stride", "dilation", "padding", "flip", "scale"])
 def test_metamorphic_relations_hold_to_the_bit(relation):
     x, weight, bias = layer(k=3)

@@ -1,6 +1,7 @@
 """Convolution by Fourier transforms: inside its bound, to the same bits always, no further than a window reaches."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -188,3 +189,9 @@ def test_scratch_memory_is_bounded():
             assert details["scratch_bytes"] <= 8 << 20, (c, o, size, details["scratch_bytes"])
             one = c * 2 * 96**2 * np.dtype(kind).itemsize  # output channel's, in the smallest size of all these
             assert details["packed_bytes"] <= max(4.5 * 2**20, one + 2**18), (c, o, size, details["packed_bytes"])
+
+
+def test_a_plan_does_not_keep_spectra_that_take_longer_to_read_than_to_do_without():
+    """They would be 96 MiB for 2.3 of weights, and took three times as long as Winograd's points."""
+    plan = plan_conv2d(np.ones((256, 96, 5, 5), np.float32), padding=2, x_shape=(1, 96, 27, 27))
+    assert re.search(r"^algorithm: winograd ", str(plan), re.MULTILINE)

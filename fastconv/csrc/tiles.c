@@ -1,6 +1,7 @@
 /* Winograd tiles: into tasks, by an estimate of what each way costs. */
 
 #include "tiles.h"
+
 #include "algorithms/common.h"
 
 enum {

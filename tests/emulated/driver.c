@@ -207,7 +207,10 @@ static const char *compute(const fc_problem *p, fc_operands a, char *bytes, int 
         for (int64_t part = 0; packed && part < packs; part++)
             plan->algorithm->pack(plan, &a, round * packs + part);
         for (int64_t task = 0; task < tasks; task++)
-            plan->algorithm->run_task(plan, &a, round * tasks + task, scratch);
+            if (i % 2)
+                fc_run_task(plan, &a, round * tasks + task, scratch);
+            else /* without the caller's floating-point state, or the flags of a task would go with its own */
+                plan->algorithm->run_task(plan, &a, round * tasks + task, scratch);
     }
     free(scratch), free(weights);
     *met = MET_SUBNORMALS();
