@@ -11,7 +11,7 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.tuple cimport PyTuple_CheckExact
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport int64_t, uintptr_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 
 cimport numpy as cnp
 
@@ -21,6 +21,7 @@ cnp.import_array()
 
 cdef extern from *:
     """
+    #include "_memory.h"
     #include "_pool.h"
     #ifdef _OPENMP
     #include <omp.h>
@@ -58,6 +59,7 @@ cdef extern from *:
     int omp_get_num_procs() noexcept nogil
     int omp_in_parallel() noexcept nogil
     ctypedef void (*fc_part_fn)(const void *work, int64_t part, int thread) noexcept nogil
+    void *fc_allocate(size_t bytes)
     void fc_share(fc_part_fn run, const void *work, int64_t begin, int64_t end, int count) noexcept nogil
 
 cdef extern from "fastconv.h" nogil:
@@ -80,6 +82,7 @@ cdef extern from "fastconv.h" nogil:
         int bias
         int channels_last
         int prepared
+        int alone
         int from_bytes
 
     ctypedef struct fc_isa:
@@ -161,6 +164,7 @@ cdef extern from "fastconv.h" nogil:
     const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
     fc_error fc_error_of(const fc_plan *plan)
     const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted)
+    fc_plan fc_plan_alone(const fc_plan *plan)
     void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch) noexcept
 
 fc_watch_forks()
@@ -340,7 +344,7 @@ cdef bint take_slab(slab *memory, int64_t need) noexcept:
     if memory.bytes >= need:
         return True
     free(memory.data)
-    memory.data = malloc(<size_t>need)
+    memory.data = fc_allocate(<size_t>need)
     memory.bytes = need
     return memory.data is not NULL
 
@@ -364,7 +368,7 @@ cdef class Packed:
     cdef int isa
 
     def __cinit__(self, int64_t bytes):
-        self.memory = malloc(<size_t>bytes + 64)
+        self.memory = fc_allocate(<size_t>bytes + 64)
         if self.memory is NULL:
             raise MemoryError(f"no memory for {bytes} bytes of packed weights.")
         self.data = <char *>((<uintptr_t>self.memory + 63) & ~<uintptr_t>63)
@@ -401,7 +405,7 @@ cdef class Plan:
         Whether the image holds unsigned bytes; `reads_bytes` says whether the plan takes them as they are.
     """
 
-    cdef fc_plan plan
+    cdef fc_plan plan, alone  # for several threads, and for one
     cdef double macs
     cdef bint flip
     cdef int x_axes[4]
@@ -417,6 +421,7 @@ cdef class Plan:
         problem.dtype = {"f32": FC_F32, "f64": FC_F64, "i64": FC_I64}[kind]
         problem.bias = bias
         problem.prepared = prepared
+        problem.alone = False
         problem.from_bytes = from_bytes
         problem.channels_last = x_axes[1] == max(x_axes) and (problem.ic > 1 or problem.oc > 1)
         self.macs = (<double>problem.n * problem.oc * problem.oh * problem.ow
@@ -432,6 +437,10 @@ cdef class Plan:
         cdef const char *reason = fc_plan_make(&self.plan, &problem, isa_index(isa), name)
         if reason is not NULL:
             raise ValueError((<bytes>reason).decode())
+        self.alone = fc_plan_alone(&self.plan)
+
+    cdef const fc_plan *cut(self, int threads) noexcept:
+        return &self.alone if threads == 1 else &self.plan
 
     @property
     def family(self):
@@ -453,20 +462,18 @@ cdef class Plan:
         """Whether the image of a run is to be unsigned bytes, and not the arithmetic's elements."""
         return bool(self.plan.problem.from_bytes)
 
-    @property
-    def n_tasks(self):
-        """Number of independent pieces of work."""
-        return self.plan.n_tasks
+    def n_tasks(self, int threads):
+        """Return the number of independent pieces of work that so many threads share."""
+        return self.cut(threads).n_tasks
 
-    @property
-    def scratch_bytes(self):
-        """Scratch memory of one thread, in bytes."""
-        return self.plan.scratch_bytes
+    def scratch_bytes(self, int threads):
+        """Return the scratch memory of each of so many threads, in bytes."""
+        return self.cut(threads).scratch_bytes
 
-    @property
-    def packed_bytes(self):
-        """Memory of the weights as the algorithm wants them, where a call or a prepared plan packs them, in bytes."""
-        return self.plan.packed_bytes if self.plan.packs_apart or self.plan.problem.prepared else 0
+    def packed_bytes(self, int threads):
+        """Return the memory of the weights as the algorithm wants them, where they are packed before all tasks, in bytes."""
+        cdef const fc_plan *plan = self.cut(threads)
+        return plan.packed_bytes if plan.packs_apart or plan.problem.prepared else 0
 
     @property
     def packing(self):
@@ -588,35 +595,36 @@ cdef class Plan:
             raise ValueError("the packed weights are not this plan's.")
         cdef const char *why = NULL
         cdef int count = self.choose_threads(num_threads, &why)
+        cdef const fc_plan *plan = self.cut(count)
         cdef slab memory
-        cdef int64_t packed_bytes = self.plan.packed_bytes if packed is None and self.plan.packs_apart else 0
-        if not take_slab(&memory, count * self.plan.scratch_bytes + packed_bytes + 64):
-            raise MemoryError(f"no memory for {count} x {self.plan.scratch_bytes} bytes of scratch and "
+        cdef int64_t packed_bytes = plan.packed_bytes if packed is None and plan.packs_apart else 0
+        if not take_slab(&memory, count * plan.scratch_bytes + packed_bytes + 64):
+            raise MemoryError(f"no memory for {count} x {plan.scratch_bytes} bytes of scratch and "
                               f"{packed_bytes} of packed weights.")
         cdef char *scratch = <char *>((<uintptr_t>memory.data + 63) & ~<uintptr_t>63)
-        operands.packed = scratch + count * self.plan.scratch_bytes if packed_bytes else NULL
+        operands.packed = scratch + count * plan.scratch_bytes if packed_bytes else NULL
         if packed is not None:
             operands.packed = packed.data
-        cdef double slice_macs = SIGNAL_MACS * self.plan.tile.lanes
-        cdef int64_t step = count * max(<int64_t>min(slice_macs / self.plan.task_macs, 1e9), <int64_t>1)
-        cdef int64_t begin = 0, end, last, turn, rounds = self.plan.packs_apart if packed_bytes else 1
-        cdef int64_t packs = self.plan.n_packs // rounds, tasks = self.plan.n_tasks // rounds
+        cdef double slice_macs = SIGNAL_MACS * plan.tile.lanes
+        cdef int64_t step = count * max(<int64_t>min(slice_macs / plan.task_macs, 1e9), <int64_t>1)
+        cdef int64_t begin = 0, end, last, turn, rounds = plan.packs_apart if packed_bytes else 1
+        cdef int64_t packs = plan.n_packs // rounds, tasks = plan.n_tasks // rounds
         cdef bint brief = count == 1 and self.macs < GIL_MACS and rounds == 1
         try:
             if brief:
                 if packed_bytes:
-                    run_parts(&self.plan, &operands, 0, self.plan.n_packs, NULL, 1)
-                run_parts(&self.plan, &operands, 0, self.plan.n_tasks, scratch, 1)
+                    run_parts(plan, &operands, 0, plan.n_packs, NULL, 1)
+                run_parts(plan, &operands, 0, plan.n_tasks, scratch, 1)
                 return 0
             for turn in range(rounds):
                 if packed_bytes:
                     with nogil:
-                        run_parts(&self.plan, &operands, turn * packs, (turn + 1) * packs, NULL, count)
+                        run_parts(plan, &operands, turn * packs, (turn + 1) * packs, NULL, count)
                 last = (turn + 1) * tasks
                 while begin < last:
                     end = min(begin + step, last)
                     with nogil:
-                        run_parts(&self.plan, &operands, begin, end, scratch, count)
+                        run_parts(plan, &operands, begin, end, scratch, count)
                     PyErr_CheckSignals()
                     begin = end
         finally:

@@ -377,9 +377,23 @@ def test_plan_is_a_pure_function_of_problem_and_instruction_set():
         plans = [
             _kernels.Plan(sizes, 0, "f32", False, False, (0, 1, 2, 3), (0, 1, 2, 3), isa, "auto") for _ in range(2)
         ]
-        assert plans[0].n_tasks == plans[1].n_tasks > 1
+        assert plans[0].n_tasks(2) == plans[1].n_tasks(2) > 1
         assert plans[0].isa == isa
-        assert plans[0].scratch_bytes < 1 << 20
+        assert plans[0].scratch_bytes(2) < 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("sizes", "algorithm"),
+    [((256, 256, 14, 3), "winograd"), ((256, 1024, 14, 1), "pointwise"), ((256, 256, 14, 3), "panel")],
+)
+def test_one_thread_has_fewer_tasks_than_several(sizes, algorithm):
+    channels, filters, size, k = sizes
+    x, weight = np.zeros((1, channels, size, size), "f4"), np.zeros((filters, channels, k, k), "f4")
+    tasks = [
+        fastconv.explain(x, weight, padding=k // 2, algorithm=algorithm, num_threads=threads).details["tasks"]
+        for threads in (1, 2)
+    ]
+    assert tasks[0] < tasks[1]
 
 
 def test_scratch_does_not_grow_with_the_image(variant):

@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -242,3 +244,23 @@ def test_packed_weights_of_another_plan_are_refused():
     y = np.empty(problem.out_shape, "f4")
     with pytest.raises(ValueError, match="not this plan's"):
         wide.kernel.run(X, W, None, y, 0.0, 1, packed)
+
+
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text(), reason="no large pages here")
+def test_packed_weights_lie_in_large_pages():
+    """38 MB of transformed weights, which Linux is advised to keep in pages of 2 MiB."""
+
+    def advised():
+        maps = re.findall(
+            r"^Size: +(\d+) kB$.*?^VmFlags:(.*?)$", Path("/proc/self/smaps").read_text(), re.DOTALL | re.MULTILINE
+        )
+        return sum(int(size) for size, flags in maps if " hg" in flags) << 10
+
+    x, weight = np.zeros((1, 512, 14, 14), "f4"), np.zeros((512, 512, 3, 3), "f4")
+    plan = plan_conv2d(weight, padding=1, algorithm="winograd")
+    before = advised()
+    plan(x)  # packs them
+    assert advised() - before > 30 << 20

@@ -124,9 +124,9 @@ class CpuPlan:
             "isa_from": _cpus.isa_source(self.kernel.isa, _config.get("FASTCONV_ISA")),
             "threads": threads,
             "threads_from": why,
-            "tasks": self.kernel.n_tasks,
-            "scratch_bytes": self.kernel.scratch_bytes * threads,
-            "packed_bytes": self.kernel.packed_bytes,
+            "tasks": self.kernel.n_tasks(threads),
+            "scratch_bytes": self.kernel.scratch_bytes(threads) * threads,
+            "packed_bytes": self.kernel.packed_bytes(threads),
             "algorithms": {
                 name: reason or ("chosen" if name == self.kernel.algorithm else f"slower (cost {cost:.3g})")
                 for name, reason, cost in self.kernel.verdicts()

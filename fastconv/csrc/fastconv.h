@@ -28,6 +28,7 @@ typedef struct {
     int bias;
     int channels_last; /* C stands last in x and the result: for the choice alone, since strides tell the truth */
     int prepared;      /* the weights are packed beforehand: for the choice alone, which need not count it */
+    int alone;         /* one thread runs all tasks: of a plan that fc_plan_alone made */
     int from_bytes;    /* x holds unsigned bytes; of a plan only where its row converts them itself: otherwise the caller has to */
 } fc_problem;
 
@@ -114,6 +115,9 @@ const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
  * `wanted` where that is not NULL. Returns NULL and a complete plan, or the reason why there is none. Pure: the same
  * arguments give the same plan on every machine, whether or not the instruction set runs there. */
 const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted);
+
+/* The same plan for a single thread, for which it is cut into as few tasks as are cheapest: same bits, same packed weights. */
+fc_plan fc_plan_alone(const fc_plan *plan);
 
 /* The bound that the plan's algorithm states, or that of a sum of as many products and a bias in any order. */
 fc_error fc_error_of(const fc_plan *plan);

@@ -105,6 +105,14 @@ const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, cons
     return NULL;
 }
 
+fc_plan fc_plan_alone(const fc_plan *plan)
+{
+    fc_plan alone = {.problem = plan->problem, .algorithm = plan->algorithm, .isa = plan->isa, .tile = plan->tile, .transpose = plan->transpose};
+    alone.problem.alone = 1;
+    alone.algorithm->prepare(&alone);
+    return alone;
+}
+
 /* gamma_{n+1} (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). */
 fc_error fc_error_of(const fc_plan *plan)
 {

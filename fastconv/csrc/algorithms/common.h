@@ -43,6 +43,13 @@ static inline int64_t part(int64_t i, int64_t parts, int64_t count)
     return count / parts * i + least(i, count % parts);
 }
 
+/* The share of a task's time that a thread waits for others at the end; alone it waits for none, but signals are looked for
+ * between tasks. */
+static inline double waits(const fc_problem *p, double share)
+{
+    return p->alone ? 1e-3 : share;
+}
+
 static inline int64_t element_size(const fc_problem *p)
 {
     return p->dtype == FC_F32 ? 4 : 8;

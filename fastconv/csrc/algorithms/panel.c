@@ -142,7 +142,7 @@ static cut choose(const fc_problem *p, const fc_tile *tile)
                 continue;
             const int odd = p->n % 2 && p->groups % 2 && c.row_blocks % 2 && c.col_blocks % 2 && c.oc_blocks % 2;
             const double task = (double)(c.rows * c.columns * ceil_div(c.panels, c.oc_blocks) * c.wide) * (double)chain_length(p);
-            const double cycles = overhead(p, tile, &c) + (odd ? task : task / 2);
+            const double cycles = overhead(p, tile, &c) + task * waits(p, odd ? 1 : 0.5);
             if (least_cost == 0 || cycles < least_cost) {
                 best = c;
                 least_cost = cycles;
