@@ -186,7 +186,7 @@ static void *subnormals(int64_t bytes)
 #endif
 
 /* Compute problem `i` by one row of the table, or by the one that is chosen (row -1); the weights are packed beforehand
- * every other time, and where the tasks cannot do without. Returns why not, or NULL, the plan and whether subnormals were met. */
+ * every other time, and where the tasks cannot do without; half of the plans are cut for one thread. Returns why not, or NULL, the plan and whether subnormals were met. */
 static const char *compute(const fc_problem *p, fc_operands a, char *bytes, int isa, int row, int i, fc_plan *plan,
                            int *met)
 {
@@ -194,6 +194,8 @@ static const char *compute(const fc_problem *p, fc_operands a, char *bytes, int 
     const char *why_not = fc_plan_make(plan, p, isa, row < 0 ? NULL : fc_algorithms[row]->name);
     if (why_not)
         return why_not;
+    if (i / 2 % 2)
+        *plan = fc_plan_alone(plan);
     void *(*const room)(int64_t) = i % 2 ? memory : subnormals;
     char *scratch = room(plan->scratch_bytes), *weights = room(plan->packed_bytes);
     const int packed = plan->packed_bytes && (plan->packs_apart || (i + row) % 2);
@@ -236,7 +238,7 @@ static const char *passes(const fc_problem *p, fc_operands a, char *bytes, int i
     fc_operands b = a;
     b.y.data = memory(results);
     wrong = compute(p, b, bytes, fc_isa_count() - 1, row, i + 1, &other, &met);
-    if (!wrong && plan.c_block == other.c_block && memcmp(a.y.data, b.y.data, (size_t)results)) /* tiles of one size */
+    if (!wrong && plan.packing == other.packing && memcmp(a.y.data, b.y.data, (size_t)results)) /* tiles of one size */
         wrong = "has other bits than portable";
     free(b.y.data);
     return wrong;

@@ -16,7 +16,8 @@
  * squares of the pixels that a row of tiles reads, and of each output channel's weights, is taken while they are hot;
  * where the two together exceed a limit, those outputs are computed again by `direct`.
  *
- * Loops of a task: vectors of input channels > rows of tiles; then panels > points > tiles, and back.
+ * Loops of a task: vectors of input channels > rows of tiles; then panels > points > tiles, and back. Where weights transformed
+ * before come from afar, points > panels > tiles, and then back: so a point's tiles stay near while its weights pass.
  *
  * Cost: the products, and for each tile a transform of a vector of input channels, and of one of output channels. */
 
@@ -25,8 +26,6 @@
 
 enum {
     LEAST_CHANNELS = 16, /* of a group */
-    TAPS = 72,            /* of weights that are packed at a time: 18 KiB on the stack */
-    GROWTH = 1024,       /* of sums, at the most: 69 for F(4 x 4, 3 x 3), as the absolute values of its transforms tell */
 };
 
 static const char *reject(const fc_problem *p)
@@ -42,28 +41,13 @@ static const char *reject(const fc_problem *p)
     return NULL;
 }
 
-/* What is cut: a grid, and as many images as there are grids of them all. */
-static fc_problem cut_problem(const fc_problem *p)
-{
-    fc_problem grid = fc_grid_of(p, 0).problem;
-    grid.n *= fc_grids(p);
-    return grid;
-}
-
 /* Of one image: families are compared by that, and this one has a single row. */
 static double cost(const fc_problem *p, const fc_tile *tile)
 {
-    const fc_problem grid = cut_problem(p);
+    const fc_problem grid = fc_cut_problem(p);
     double cycles;
     fc_choose_tiles(&grid, tile, &cycles);
     return cycles * (double)grid.n;
-}
-
-/* The cut that `prepare` chose. */
-static fc_cut cut_of(const fc_plan *plan)
-{
-    const fc_problem p = cut_problem(&plan->problem);
-    return fc_cut_into(&p, plan->tile, (int)plan->c_block, plan->px_block, plan->oc_block);
 }
 
 /* Where the parts of a thread's scratch memory begin, in bytes from the strip at 0. */
@@ -84,7 +68,7 @@ static parts parts_of(const fc_plan *plan, const fc_cut *c, int64_t rows, int64_
     at.rows = (rows - 1) * c->rows_on + fc_winograd_points(c->down);
     at.columns = (columns - 1) * c->columns_on + fc_winograd_points(c->across);
     at.of_points = ceil_div(c->blocks * tiles * pixel, 64) * 64 + 64;
-    at.of_products = ceil_div(tiles * vecs * pixel, 64) * 64 + 64;
+    at.of_products = ceil_div(c->kept * tiles * vecs * pixel, 64) * 64 + 64;
     at.squares = ceil_div(at.rows * at.columns * pixel, 64) * 64;
     at.bias = at.squares + at.rows * pixel;
     at.limits = at.bias + vecs * pixel;
@@ -97,30 +81,16 @@ static parts parts_of(const fc_plan *plan, const fc_cut *c, int64_t rows, int64_
     return at;
 }
 
-/* Bytes from a point to the next of `vecs` vectors of weights of `channels`, with a line more as in parts_of. */
-static int64_t point_bytes(const fc_plan *plan, int64_t vecs, int64_t channels)
-{
-    return channels * vecs * plan->tile->lanes * element_size(&plan->problem) + 64;
-}
-
-/* Bytes from the beginning of the packed weights to a panel's: its points, and then the limits of its channels. */
-static int64_t panel_at(const fc_plan *plan, const fc_cut *c, int64_t group, int64_t panel)
-{
-    const fc_problem *p = &plan->problem;
-    const int64_t vectors = group * c->vecs + part(panel, c->panels, c->vecs);
-    return c->points * ((group * c->panels + panel) * 64 + point_bytes(plan, vectors, p->ic / p->groups) - 64) +
-           vectors * plan->tile->lanes * element_size(p);
-}
-
 static void prepare(fc_plan *plan)
 {
     const fc_problem *p = &plan->problem;
     const fc_tile *tile = plan->tile;
-    const fc_problem grid = cut_problem(p);
+    const fc_problem grid = fc_cut_problem(p);
     double cycles;
     const int small = fc_choose_tiles(&grid, tile, &cycles);
-    const fc_cut c = fc_cheapest_cut(&grid, tile, small, &cycles, &plan->packs_apart);
-    plan->c_block = small; /* all that cut_into needs */
+    int way;
+    const fc_cut c = fc_cheapest_cut(&grid, tile, small, &way, &cycles, &plan->packs_apart);
+    plan->c_block = way; /* all that cut_into needs */
     plan->px_block = c.rows;
     plan->oc_block = c.oc_blocks;
     plan->n_tasks = grid.n * p->groups * c.row_blocks * c.col_blocks * c.oc_blocks;
@@ -130,49 +100,20 @@ static void prepare(fc_plan *plan)
                           fc_box_scratch(plan, tile->columns, c.tall, c.columns * c.wide);
     plan->scratch_bytes = ceil_div(plan->scratch_bytes, 128) * 128; /* threads share no cache line, nor a pair of them */
     plan->n_packs = p->groups * c.panels;
-    plan->packed_bytes = panel_at(plan, &c, p->groups, 0);
+    plan->packed_bytes = fc_panel_at(plan, &c, p->groups, 0);
     plan->packing = small;
-}
-
-/* A panel's weights of `channels` from `channel` on, transformed; adds their squares to those of the panel's channels. */
-static void transform_weights(const fc_plan *plan, const fc_operands *operands, const fc_cut *c, int64_t group, int64_t panel,
-                              int64_t channel, int64_t channels, char *to, char *squares)
-{
-    const fc_problem *p = &plan->problem;
-    const fc_winograd *kernels = fc_winograd_of(plan->isa, p->dtype);
-    const int64_t first = part(panel, c->panels, c->vecs), vecs = part(panel + 1, c->panels, c->vecs) - first;
-    const int64_t lanes = plan->tile->lanes, pixel = lanes * element_size(p), row = vecs * pixel, taps = p->kh * p->kw;
-    const int64_t point = point_bytes(plan, vecs, channels);
-    char packed[TAPS * FC_TILE_MAX_COLUMNS * 4] __attribute__((aligned(64)));
-    for (int64_t i = 0, count; i < channels; i += count, to += count * row) {
-        count = least(TAPS / taps, channels - i);
-        fc_pack(plan, &operands->weight, group, first * lanes, vecs * lanes, channel + i, count, 0, packed);
-        for (int64_t v = 0; v < vecs; v++) {
-            const fc_winograd_run run = {packed + v * pixel, p->kw * count * row, count * row, row, to + v * pixel,
-                                         fc_winograd_points(c->across) * point, point, row, count, NULL};
-            kernels->of[c->down][c->across].weight(&run);
-            fc_squares_of(plan->isa, p->dtype)(squares + v * pixel, packed + v * pixel, row, count * taps);
-        }
-    }
-}
-
-/* Sums of squares to the limits that they set. */
-static void limit(const fc_problem *p, char *squares, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++, squares += element_size(p))
-        fc_write(squares, fc_limit(p, fc_read(squares, p->dtype), GROWTH), p->dtype);
 }
 
 static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
 {
     const fc_problem *p = &plan->problem;
-    const fc_cut c = cut_of(plan);
+    const fc_cut c = fc_cut_of(plan);
     const int64_t group = task / c.panels, panel = task % c.panels, lanes = plan->tile->lanes, igc = p->ic / p->groups;
-    const int64_t vecs = part(panel + 1, c.panels, c.vecs) - part(panel, c.panels, c.vecs);
-    char *to = operands->packed + panel_at(plan, &c, group, panel), *limits = to + c.points * point_bytes(plan, vecs, igc);
+    const int64_t vecs = fc_panel_vecs(&c, panel);
+    char *to = operands->packed + fc_panel_at(plan, &c, group, panel), *limits = to + c.points * fc_point_bytes(plan, vecs, igc);
     memset(limits, 0, (size_t)(vecs * lanes * element_size(p)));
-    transform_weights(plan, operands, &c, group, panel, 0, igc, to, limits);
-    limit(p, limits, vecs * lanes);
+    fc_transform_weights(plan, operands, &c, group, panel, 0, igc, to, limits);
+    fc_set_limits(p, limits, vecs * lanes);
 }
 
 /* What a task works on. */
@@ -183,9 +124,25 @@ typedef struct {
     const parts *at;
     char *scratch;
     int64_t n, group, row, rows, column, columns; /* the first tile's, and how many */
-    int64_t panel, vecs;
+    int64_t panel; /* the first whose products are kept */
     double squares[FC_TILES_DOWN]; /* of the pixels that a row of tiles reads */
 } job;
+
+/* A panel's weights of a point, transformed before. */
+static const char *point_at(const job *j, int64_t panel, int64_t point)
+{
+    const fc_problem *p = &j->plan->problem;
+    return j->operands->packed + fc_panel_at(j->plan, j->cut, j->group, panel) +
+           point * fc_point_bytes(j->plan, fc_panel_vecs(j->cut, panel), p->ic / p->groups);
+}
+
+/* Products of a point and of one of the panels that are kept. */
+static char *products_at(const job *j, int64_t kept, int64_t point)
+{
+    const fc_tile *tile = j->plan->tile;
+    const int64_t row = least(tile->vecs, j->cut->vecs) * tile->lanes * element_size(&j->plan->problem);
+    return j->scratch + j->at->products + point * j->at->of_products + kept * j->rows * j->columns * row;
+}
 
 static void transform_input(job *j)
 {
@@ -219,63 +176,96 @@ static void transform_input(job *j)
     }
 }
 
-/* The products of one panel: one of matrices for each point, in register tiles, whose sums go on from chunk to chunk of
- * channels where the weights are transformed here. While one is computed, weights that come next are called in. Returns the
- * limits of the panel's channels. */
-static const char *multiply(const job *j)
+/* Where pixels of a point lie, for each input channel. */
+static void tabulate_pixels(const job *j, int64_t *pixels)
+{
+    const int64_t lanes = j->plan->tile->lanes, size = element_size(&j->plan->problem), tiles = j->rows * j->columns;
+    for (int64_t s = 0; s < j->plan->problem.ic / j->plan->problem.groups; s++)
+        pixels[s] = s / lanes * tiles * lanes * size + s % lanes * size;
+}
+
+/* The products of `panels` panels with weights that were transformed before: one of matrices for each point, in register tiles.
+ * Meanwhile the next panel's weights are called in, as many lines by each tile: a line for each step, by the first few, would fill
+ * the buffers that the tile's own lines pass through, 16 on Granite Rapids (49 tiles of 512 channels: 8.4 ms, and 7.7). */
+static void multiply(const job *j, int64_t panels)
 {
     const fc_plan *plan = j->plan;
     const fc_problem *p = &plan->problem;
     const fc_tile *tile = plan->tile;
     const fc_cut *c = j->cut;
-    const int64_t lanes = tile->lanes, size = element_size(p), pixel = lanes * size, row = j->vecs * pixel;
-    const int64_t tiles = j->rows * j->columns, calls = ceil_div(tiles, tile->rows), igc = p->ic / p->groups, taps = p->kh * p->kw;
-    const char *packed = j->operands->packed ? j->operands->packed + panel_at(plan, c, j->group, j->panel) : NULL;
-    const int64_t chunk = packed ? igc : c->chunk, *w = j->operands->weight.stride;
+    const int64_t pixel = tile->lanes * element_size(p), tiles = j->rows * j->columns, calls = ceil_div(tiles, tile->rows);
+    const int64_t igc = p->ic / p->groups;
     int64_t *const pixels = (int64_t *)(j->scratch + j->at->tables), *const rows = pixels + igc, *const ahead = rows + igc;
-    char *const limits = j->scratch + j->at->limits;
-    memset(limits, 0, (size_t)row);
-    for (int64_t s = 0; s < igc; s++) {
-        pixels[s] = s / lanes * tiles * pixel + s % lanes * size;
-        rows[s] = s * row;
-    }
-    fc_lines lines = {0};
-    if (packed)
-        for (int64_t s = 0; s < chunk; s++)
-            ahead[s] = s * 64;
-    for (int64_t channel = 0, count; channel < igc; channel += count) {
-        count = least(chunk, igc - channel);
-        const int64_t point_step = point_bytes(plan, j->vecs, count);
-        const char *weights = packed;
-        if (!packed) {
-            weights = j->scratch + j->at->weights;
-            transform_weights(plan, j->operands, c, j->group, j->panel, channel, count, (char *)weights, limits);
-            lines = fc_lines_of(p, j->operands, count, row, ahead);
+    int64_t vecs = 0, lines = 0; /* that the tables are of */
+    tabulate_pixels(j, pixels);
+    for (int64_t i = 0; i < c->points * panels; i++) {
+        const int64_t point = i / panels, panel = j->panel + i % panels;
+        const int64_t next_point = least(i + 1, c->points * panels - 1) / panels, next = j->panel + (i + 1) % panels;
+        const int64_t row = fc_panel_vecs(c, panel) * pixel;
+        if (vecs != fc_panel_vecs(c, panel)) {
+            vecs = fc_panel_vecs(c, panel);
+            lines = ceil_div(igc * row, 64 * calls);
+            for (int64_t s = 0, line = 0, left = 0; s < igc; s++) {
+                rows[s] = s * row;
+                ahead[s] = line * 64;
+                for (left += lines; left >= igc; left -= igc)
+                    line++;
+            }
         }
+        const char *weights = point_at(j, panel, point), *after = point_at(j, next, next_point);
+        const char *from = j->scratch + j->at->points + point * j->at->of_points;
+        char *to = products_at(j, panel - j->panel, point);
+        for (int64_t call = 0; call < calls; call++) {
+            const int64_t height = part(call + 1, calls, tiles) - part(call, calls, tiles);
+            const fc_tile_ends ends = {NULL, row, to, row, NULL, 0, NULL, after + call * lines * 64, ahead, 0};
+            tile->run[vecs][height](igc, from, pixel, pixels, weights, rows, &ends);
+            from += height * pixel;
+            to += height * row;
+        }
+    }
+}
+
+/* Those of one panel whose weights are transformed here, a chunk of channels at a time, from which sums go on to the next;
+ * the next chunk's weights are called in. Sets the limits of the panel's channels. */
+static void transform_and_multiply(const job *j)
+{
+    const fc_plan *plan = j->plan;
+    const fc_problem *p = &plan->problem;
+    const fc_tile *tile = plan->tile;
+    const fc_cut *c = j->cut;
+    const int64_t lanes = tile->lanes, pixel = lanes * element_size(p), vecs = fc_panel_vecs(c, j->panel), row = vecs * pixel;
+    const int64_t tiles = j->rows * j->columns, calls = ceil_div(tiles, tile->rows), igc = p->ic / p->groups, taps = p->kh * p->kw;
+    const int64_t *w = j->operands->weight.stride;
+    int64_t *const pixels = (int64_t *)(j->scratch + j->at->tables), *const rows = pixels + igc, *const ahead = rows + igc;
+    char *const limits = j->scratch + j->at->limits, *const packed = j->scratch + j->at->weights;
+    memset(limits, 0, (size_t)row);
+    tabulate_pixels(j, pixels);
+    for (int64_t s = 0; s < c->chunk; s++)
+        rows[s] = s * row;
+    for (int64_t channel = 0, count; channel < igc; channel += count) {
+        count = least(c->chunk, igc - channel);
+        fc_transform_weights(plan, j->operands, c, j->group, j->panel, channel, count, packed, limits);
+        const fc_lines lines = fc_lines_of(p, j->operands, count, row, ahead);
+        const char *weights = packed;
         const char *next = j->operands->weight.data + (j->group * (p->oc / p->groups) + part(j->panel, c->panels, c->vecs) * lanes) * w[0] +
                            (channel + count) * w[1];
         int64_t call = 0;
-        for (int64_t point = 0; point < c->points; point++, weights += point_step) {
+        for (int64_t point = 0; point < c->points; point++, weights += fc_point_bytes(plan, vecs, count)) {
             const char *from = j->scratch + j->at->points + point * j->at->of_points;
-            char *to = j->scratch + j->at->products + point * j->at->of_products;
+            char *to = products_at(j, 0, point);
             for (int64_t i = 0; i < calls; i++, call++) {
                 const int64_t height = part(i + 1, calls, tiles) - part(i, calls, tiles);
-                fc_tile_ends ends = {channel ? to : NULL, row, to, row, NULL, 0, NULL, weights + point_step + i * count * 64, ahead, 0};
-                if (!packed) {
-                    const int more = channel + count < igc && call < lines.tiles * taps;
-                    ends.ahead = more ? next + call / taps * lines.step : weights;
-                    ends.ahead_off = more ? ahead + call % taps * count : rows;
-                }
-                tile->run[j->vecs][height](count, from, pixel, pixels + channel, weights, rows, &ends);
+                const int more = channel + count < igc && call < lines.tiles * taps;
+                const fc_tile_ends ends = {channel ? to : NULL, row, to, row, NULL, 0, NULL,
+                                           more ? next + call / taps * lines.step : weights,
+                                           more ? ahead + call % taps * count : rows, 0};
+                tile->run[vecs][height](count, from, pixel, pixels + channel, weights, rows, &ends);
                 from += height * pixel;
                 to += height * row;
             }
         }
     }
-    if (packed)
-        return packed + c->points * point_bytes(plan, j->vecs, igc);
-    limit(p, limits, j->vecs * lanes);
-    return limits;
+    fc_set_limits(p, limits, vecs * lanes);
 }
 
 /* One row of tiles, one vector of output channels: `real` of them, from `oc` of the group on. */
@@ -314,10 +304,41 @@ static void store(const job *j, fc_winograd_run run, int64_t r, int64_t oc, int6
     fc_store_lanes(plan, j->operands, to, run.to, rows, columns, pitch, real);
 }
 
+/* From the products of a panel that is kept to its results. */
+static void finish(const job *j, int64_t kept)
+{
+    const fc_plan *plan = j->plan;
+    const fc_problem *p = &plan->problem;
+    const fc_cut *c = j->cut;
+    const fc_operands *operands = j->operands;
+    const int64_t lanes = plan->tile->lanes, size = element_size(p), pixel = lanes * size, ocg = p->oc / p->groups;
+    const int64_t panel = j->panel + kept, vecs = fc_panel_vecs(c, panel), oc = part(panel, c->panels, c->vecs) * lanes;
+    const int64_t real = least(vecs * lanes, ocg - oc);
+    const char *limits = operands->packed ? point_at(j, panel, c->points) : j->scratch + j->at->limits; /* after the last point */
+    char *const bias = j->scratch + j->at->bias;
+    if (operands->bias)
+        fc_pick(bias, operands->bias + (j->group * ocg + oc) * operands->bias_stride, operands->bias_stride, real, size);
+    for (int64_t v = 0; v * lanes < real; v++)
+        for (int64_t r = 0; r < j->rows; r++) {
+            const fc_winograd_run run = {.from = products_at(j, kept, 0) + (r * j->columns * vecs + v) * pixel,
+                                         .from_row = fc_winograd_points(c->across) * j->at->of_products,
+                                         .from_column = j->at->of_products,
+                                         .from_tile = vecs * pixel,
+                                         .bias = bias + v * pixel};
+            store(j, run, r, oc + v * lanes, least(lanes, real - v * lanes));
+        }
+    for (int64_t r = 0; r < j->rows; r++) {
+        const int64_t row = (j->row + r) * c->tall, column = j->column * c->wide;
+        const fc_box box = {j->n, j->group, oc, real, row, least(c->tall, p->oh - row), column,
+                            least(j->columns * c->wide, p->ow - column)};
+        fc_mend(plan, operands, &box, j->squares[r], limits, j->scratch + j->at->box);
+    }
+}
+
 static void run_task(const fc_plan *whole, const fc_operands *all, int64_t task, void *scratch)
 {
     const fc_tile *tile = whole->tile;
-    const fc_cut c = cut_of(whole);
+    const fc_cut c = fc_cut_of(whole);
     const int64_t row_block = task % c.row_blocks, col_block = task / c.row_blocks % c.col_blocks;
     task /= c.row_blocks * c.col_blocks;
     const int64_t oc_block = task % c.oc_blocks, images = whole->problem.n * whole->problem.groups;
@@ -327,7 +348,7 @@ static void run_task(const fc_plan *whole, const fc_operands *all, int64_t task,
     part_plan.problem = grid.problem;
     const fc_plan *plan = &part_plan;
     const fc_problem *p = &plan->problem;
-    const int64_t lanes = tile->lanes, pixel = lanes * element_size(p), ocg = p->oc / p->groups;
+    const int64_t pixel = tile->lanes * element_size(p);
     job j = {.plan = plan, .operands = operands, .cut = &c, .scratch = scratch};
     j.group = task / c.oc_blocks % p->groups;
     j.n = task / c.oc_blocks / p->groups % p->n;
@@ -340,37 +361,22 @@ static void run_task(const fc_plan *whole, const fc_operands *all, int64_t task,
     const parts at = parts_of(plan, &c, j.rows, j.columns, least(tile->vecs, c.vecs));
     j.at = &at;
     transform_input(&j);
-    char *const bias = (char *)scratch + at.bias, *const products = (char *)scratch + at.products;
-    memset(bias, 0, (size_t)(least(tile->vecs, c.vecs) * pixel));
-    for (j.panel = part(oc_block, c.oc_blocks, c.panels); j.panel < part(oc_block + 1, c.oc_blocks, c.panels); j.panel++) {
-        const int64_t first = part(j.panel, c.panels, c.vecs);
-        j.vecs = part(j.panel + 1, c.panels, c.vecs) - first;
-        const int64_t oc = first * lanes, real = least(j.vecs * lanes, ocg - oc);
-        const char *limits = multiply(&j);
-        if (operands->bias)
-            fc_pick(bias, operands->bias + (j.group * ocg + oc) * operands->bias_stride, operands->bias_stride, real,
-                    element_size(p));
-        for (int64_t v = 0; v * lanes < real; v++)
-            for (int64_t r = 0; r < j.rows; r++) {
-                const fc_winograd_run run = {.from = products + (r * j.columns * j.vecs + v) * pixel,
-                                             .from_row = fc_winograd_points(c.across) * at.of_products,
-                                             .from_column = at.of_products,
-                                             .from_tile = j.vecs * pixel,
-                                             .bias = bias + v * pixel};
-                store(&j, run, r, oc + v * lanes, least(lanes, real - v * lanes));
-            }
-        for (int64_t r = 0; r < j.rows; r++) {
-            const int64_t row = (j.row + r) * c.tall, column = j.column * c.wide;
-            const fc_box box = {j.n, j.group, oc, real, row, least(c.tall, p->oh - row), column,
-                                least(j.columns * c.wide, p->ow - column)};
-            fc_mend(plan, operands, &box, j.squares[r], limits, (char *)scratch + at.box);
-        }
+    const int64_t end = part(oc_block + 1, c.oc_blocks, c.panels);
+    memset(j.scratch + at.bias, 0, (size_t)(least(tile->vecs, c.vecs) * pixel));
+    for (j.panel = part(oc_block, c.oc_blocks, c.panels); j.panel < end; j.panel += c.kept) {
+        const int64_t kept = least(c.kept, end - j.panel);
+        if (operands->packed)
+            multiply(&j, kept);
+        else
+            transform_and_multiply(&j);
+        for (int64_t i = 0; i < kept; i++)
+            finish(&j, i);
     }
 }
 
 static fc_error error(const fc_plan *plan)
 {
-    const fc_cut c = cut_of(plan);
+    const fc_cut c = fc_cut_of(plan);
     return fc_points_error(c.down, c.across, plan->problem.ic / plan->problem.groups);
 }
 
