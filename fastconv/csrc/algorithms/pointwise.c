@@ -1,10 +1,9 @@
 /* pointwise: the direct algorithm for kernels of one pixel, with pixels side by side in a vector.
  *
  * Output pixels are numbered through the rows of the result, and cut into register tiles. The pixels of a tile, a row for
- * each input channel, serve all output channels of a task; they are read where they lie, or copied into a panel where that
- * is not a row of vectors. The weights are read where they lie, so nothing is packed. With one tap the chain goes through
- * the channels in their order: a tile goes through all that fit the second-level cache at once (strips of 32 channels load
- * and store their sums every 768 cycles), and its sums go from the registers to the result where that is packed.
+ * each input channel, serve all output channels of a task: copied into a panel, or read where they lie if output channels are
+ * too few to be worth the copy. The weights are read where they lie, so nothing is packed. With one tap the chain goes through the channels in
+ * their order, and its sums go from the registers to the result where that is packed.
  *
  * Loops of a task: tiles of pixels > channel groups that fit the cache > tiles of output channels > the chain.
  *
@@ -14,7 +13,9 @@
 #include "algorithms/common.h"
 
 enum {
-    PANEL_BYTES = 320 << 10,  /* a third of Zen 4's L2, through which the weights pass */
+    PANEL_BYTES = 128 << 10,  /* of a copy: 512 rows, so that few sums have to wait; */
+    LARGE_BYTES = 320 << 10,  /* and of what passes once, a third of Zen 4's L2 */
+    FEW_CHANNELS = 64,        /* of fewer outputs no copy is made: it takes 16 cycles a row, a step 12 for six outputs */
     MOST_CHANNELS = 1024,     /* of outputs in a task, or */
     LAST_CHANNELS = 384,      /* where they wait to be transposed: 96 KiB of sums */
     ALIAS_BYTES = 2048,       /* planes at a multiple of this distance share a few sets of the cache, and are copied */
@@ -24,7 +25,7 @@ enum {
     COPY_STRIDED = 14,        /* with gaps in between, */
     COPY_TURNED = 16,         /* or transposed, */
     COPY_ROW = 20,            /* to begin a row, */
-    READ_ROW = 10,            /* or to fetch it in place; */
+    READ_ROW = 10,            /* or if it needs no more than to be fetched; */
     STORE_DIRECT = 2,         /* to store a vector, */
     STORE_TURNED = 16,        /* or to transpose it; */
     CALL = 40,                /* to begin and end a tile, */
@@ -37,6 +38,7 @@ typedef struct {
     int64_t px_blocks, oc_blocks;   /* of tiles, and of output channels of a group */
     int64_t oc_tiles;               /* of output channels of a group */
     int64_t channels;               /* of a group, in a panel */
+    int copies;                     /* whether pixels are worth a copy of their own */
     int64_t lead;                   /* pixels by which vectors after the first begin earlier, so that they do not cross lines */
 } cut;
 
@@ -52,7 +54,9 @@ static cut cut_into(const fc_problem *p, const fc_tile *tile, int64_t px_blocks,
     c.vectors = ceil_div(c.pixels - c.tail, tile->lanes);
     c.tiles = ceil_div(c.vectors + (c.tail > 0), tile->vecs);
     c.oc_tiles = ceil_div(p->oc / p->groups, tile->rows);
-    const int64_t igc = p->ic / p->groups, most = PANEL_BYTES / (tile->columns * element_size(p));
+    /* Weights are read once for each tile: those of a single one best from row to row. */
+    c.copies = p->oc / p->groups >= FEW_CHANNELS && c.tiles > 1;
+    const int64_t igc = p->ic / p->groups, most = (c.copies ? PANEL_BYTES : LARGE_BYTES) / (tile->columns * element_size(p));
     c.channels = ceil_div(igc, ceil_div(igc, most));
     return c;
 }
@@ -65,7 +69,7 @@ static double width(const cut *c) /* of a plane, in vectors' time */
 /* Whether rows of vectors are read in the image itself, whose channels lie `step` apart: the last ones fit into a plane. */
 static int reads_in_place(const fc_problem *p, const fc_tile *tile, const cut *c, int64_t step)
 {
-    return p->sh == 1 && p->sw == 1 && c->pixels >= c->vectors / c->tiles * tile->lanes &&
+    return !c->copies && p->sh == 1 && p->sw == 1 && c->pixels >= c->vectors / c->tiles * tile->lanes &&
            (step % ALIAS_BYTES != 0 || p->ic == p->groups);
 }
 
@@ -94,6 +98,8 @@ static double fetched(const fc_problem *p, const fc_tile *tile, const cut *c)
         return (double)c->vectors * COPY_TURNED + (double)c->tiles * COPY_ROW;
     if (reads_in_place(p, tile, c, p->ih * p->iw * element_size(p)))
         return (double)c->tiles * READ_ROW;
+    if (p->sh == 1 && p->sw == 1)
+        return (double)c->vectors * COPY_VECTOR + (double)c->tiles * READ_ROW;
     return (double)c->vectors * (p->sw > 1 ? COPY_STRIDED : COPY_VECTOR) + (double)c->tiles * COPY_ROW;
 }
 
@@ -116,7 +122,7 @@ static cut choose(const fc_problem *p, const fc_tile *tile)
     for (int64_t oc_blocks = whole.oc_blocks; oc_blocks <= most(whole.oc_blocks, whole.oc_tiles / 2); oc_blocks *= 2)
         for (int64_t px_blocks = 1; px_blocks <= least(whole.tiles, MOST_BLOCKS); px_blocks *= 2) {
             const cut c = cut_into(p, tile, px_blocks, oc_blocks);
-            const double cycles = overhead(p, tile, &c) + work / (images * (double)px_blocks * (double)oc_blocks) / 2;
+            const double cycles = overhead(p, tile, &c) + work / (images * (double)px_blocks * (double)oc_blocks) * waits(p, 0.5);
             if (least_cost == 0 || cycles < least_cost) {
                 best = c;
                 least_cost = cycles;
@@ -280,15 +286,15 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             if (!in_place)
                 copy_pixels(plan, operands, image + c0 * x[1], steps, first, count, columns, panel);
             const char *const pixels = in_place ? image + c0 * x[1] + first * size : panel;
-            fc_tile_ends ends = {.from_step = direct ? y[1] : pitch, .row_bias_step = operands->bias_stride, .tail = tail};
-            ends.to_step = ends.from_step;
+            const int ends_here = direct && last; /* until then sums wait in scratch memory, whose vectors cross no line */
+            fc_tile_ends ends = {.from_step = pitch, .to_step = ends_here ? y[1] : pitch, .row_bias_step = operands->bias_stride, .tail = tail};
             for (int64_t o = oc_tile0; o < oc_tile1; o++) {
                 const int64_t oc = part(o, c.oc_tiles, ocg) - oc0, height = part(o + 1, c.oc_tiles, ocg) - oc0 - oc;
-                ends.to = direct ? result + oc * y[1] + first * size : sums + oc * pitch;
-                ends.from = c0 ? ends.to : NULL;
-                ends.row_bias = direct && last && bias ? bias + oc * operands->bias_stride : NULL;
-                ends.ahead = direct && last ? ends.to : pixels;
-                ends.ahead_off = direct && last ? y_off : x_off;
+                ends.from = c0 ? sums + oc * pitch : NULL;
+                ends.to = ends_here ? result + oc * y[1] + first * size : sums + oc * pitch;
+                ends.row_bias = ends_here && bias ? bias + oc * operands->bias_stride : NULL;
+                ends.ahead = ends_here ? ends.to : pixels;
+                ends.ahead_off = ends_here ? y_off : x_off;
                 run[height](steps, weight + oc * w[0] + c0 * w[1], w[0], w_off, pixels, x_off, &ends);
             }
         }
