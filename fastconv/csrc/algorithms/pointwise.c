@@ -2,8 +2,9 @@
  *
  * Output pixels are numbered through the rows of the result, and cut into register tiles. The pixels of a tile, a row for
  * each input channel, serve all output channels of a task: copied into a panel, or read where they lie if output channels are
- * too few to be worth the copy. The weights are read where they lie, so nothing is packed. With one tap the chain goes through the channels in
- * their order, and its sums go from the registers to the result where that is packed.
+ * too few to be worth the copy. The weights are read where they lie; a plan's are packed beforehand, those of a tile's output channels
+ * side by side. With one tap the chain goes through the channels in their order, and its sums go from the registers to the result
+ * where that is packed.
  *
  * Loops of a task: tiles of pixels > channel groups that fit the cache > tiles of output channels > the chain.
  *
@@ -155,7 +156,7 @@ static parts parts_of(const fc_problem *p, const fc_tile *tile, const cut *c)
     parts at;
     at.sums = ceil_div(c->channels * row, 64) * 64;
     at.tables = ceil_div(at.sums + ceil_div(c->oc_tiles, c->oc_blocks) * tile->rows * row, 64) * 64;
-    at.end = ceil_div(at.tables + 3 * c->channels * (int64_t)sizeof(int64_t), 128) * 128;
+    at.end = ceil_div(at.tables + 4 * c->channels * (int64_t)sizeof(int64_t), 128) * 128;
     return at;
 }
 
@@ -169,6 +170,23 @@ static void prepare(fc_plan *plan)
     const int64_t channels = ceil_div(c.oc_tiles, c.oc_blocks) * plan->tile->rows;
     plan->task_macs = (double)(ceil_div(c.tiles, c.px_blocks) * plan->tile->columns * channels) * (double)chain_length(p);
     plan->scratch_bytes = parts_of(p, plan->tile, &c).end;
+    if (p->prepared) {
+        plan->n_packs = p->groups * c.oc_tiles;
+        plan->packed_bytes = p->oc * chain_length(p) * element_size(p);
+    }
+}
+
+/* The weights of a tile of output channels: for each input channel, one after the other. */
+static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
+{
+    const fc_problem *p = &plan->problem;
+    const cut c = cut_into(p, plan->tile, plan->px_block, plan->oc_block);
+    const int64_t *w = operands->weight.stride, size = element_size(p), igc = p->ic / p->groups, ocg = p->oc / p->groups;
+    const int64_t tile = task % c.oc_tiles, oc = task / c.oc_tiles * ocg + part(tile, c.oc_tiles, ocg);
+    const int64_t height = part(tile + 1, c.oc_tiles, ocg) - part(tile, c.oc_tiles, ocg);
+    char *to = operands->packed + oc * igc * size;
+    for (int64_t s = 0; s < igc; s++, to += height * size)
+        fc_pick(to, operands->weight.data + oc * w[0] + s * w[1], w[0], height, size);
 }
 
 /* Pixels `first` to `first + count` of `channels` channels from `image` on, to the rows of a panel of `columns` columns; what
@@ -250,12 +268,14 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const int64_t oc0 = part(oc_tile0, c.oc_tiles, ocg), channels = part(oc_tile1, c.oc_tiles, ocg) - oc0;
     const char *image = operands->x.data + n * x[0] + group * igc * x[1];
     const char *weight = operands->weight.data + (group * ocg + oc0) * w[0];
+    const char *packs = operands->packed ? operands->packed + (group * ocg + oc0) * igc * size : NULL;
     const char *bias = operands->bias ? operands->bias + (group * ocg + oc0) * operands->bias_stride : NULL;
     char *result = operands->y.data + n * y[0] + (group * ocg + oc0) * y[1];
 
     const parts at = parts_of(p, tile, &c);
     char *panel = scratch, *sums = panel + at.sums;
-    int64_t *const w_off = (int64_t *)(panel + at.tables), *const x_off = w_off + c.channels, *const y_off = x_off + c.channels;
+    int64_t *const x_off = (int64_t *)(panel + at.tables), *const y_off = x_off + c.channels, *const w_off = y_off + c.channels;
+    const int64_t low = ocg / c.oc_tiles, high = packs ? c.channels : 0; /* tiles have that height, or one more and a table more */
     const int packed = y[3] == size && (p->oh == 1 || y[2] == p->ow * size);
     const int in_place = x[3] == size && (p->oh == 1 || x[2] == p->ow * size) && reads_in_place(p, tile, &c, x[1]);
     const int64_t pitch = tile->columns * size, x_step = in_place ? x[1] : pitch;
@@ -264,7 +284,9 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const int64_t tile0 = part(px_block, c.px_blocks, c.tiles), tile1 = part(px_block + 1, c.px_blocks, c.tiles);
     const int64_t limit = tile_at(tile, &c, tile0), end = tile_at(tile, &c, tile1); /* of the task's pixels */
     for (int64_t s = 0; s < c.channels; s++) {
-        w_off[s] = s * w[1];
+        w_off[s] = s * (packs ? low * size : w[1]);
+        if (packs)
+            w_off[high + s] = s * (low + 1) * size;
         x_off[s] = s * x_step;
     }
     if (packed)
@@ -295,7 +317,16 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 ends.row_bias = ends_here && bias ? bias + oc * operands->bias_stride : NULL;
                 ends.ahead = ends_here ? ends.to : pixels;
                 ends.ahead_off = ends_here ? y_off : x_off;
-                run[height](steps, weight + oc * w[0] + c0 * w[1], w[0], w_off, pixels, x_off, &ends);
+                if (packs) {
+                    const char *const rows = packs + (oc * igc + c0 * height) * size;
+                    const int64_t *const off = w_off + (height - low) * high;
+                    if (c.tiles == 1) { /* weights pass once: the next ones are called in */
+                        ends.ahead = rows + height * steps * size;
+                        ends.ahead_off = off;
+                    }
+                    run[height](steps, rows, size, off, pixels, x_off, &ends);
+                } else
+                    run[height](steps, weight + oc * w[0] + c0 * w[1], w[0], w_off, pixels, x_off, &ends);
             }
         }
         if (!direct) {
@@ -313,4 +344,5 @@ const fc_algorithm fc_algorithm_pointwise = {
     .cost = cost,
     .prepare = prepare,
     .run_task = run_task,
+    .pack = pack,
 };
