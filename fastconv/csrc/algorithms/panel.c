@@ -29,7 +29,7 @@ enum {
     READ_LINE = 6,           /* or to read a line in place, */
     PACK_LANES = 2,          /* to pack so many weights takes one, */
     FAR_VECTOR = 20,         /* to write a vector to far memory and back so many, */
-    READ_FAR = 1,            /* to read it from there again, */
+    READ_FAR = 3,            /* to read it from there again, */
     TILE = 20,               /* to begin and end a tile, */
     STORE_LANE = 3,          /* to store four elements of a transposed result, */
     TASK = 1000,             /* and for a task */
