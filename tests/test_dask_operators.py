@@ -1,5 +1,6 @@
 """Dask arrays of three axes and of one, what windows see of them, kernels of each pixel's own: in any chunks."""
 
+import itertools
 import pickle
 
 import dask
@@ -12,7 +13,7 @@ import fastconv
 from fastconv import conv3d, conv_transpose3d, expand, fold2d, local_conv2d, pad2d, unfold2d, use_backend
 from fastconv._operators import OPERATORS
 from fastconv.backends.dask._channels import READS
-from fastconv.backends.dask._compute import begin, compute, finish
+from fastconv.backends.dask._compute import compute
 
 RNG = np.random.default_rng(3)
 
@@ -184,23 +185,18 @@ def test_tiles_of_volumes_follow_the_chunks():
     assert conv_transpose3d(y, np.ones((4, 4, 2, 2, 2), "f4"), stride=(1, 2, 2)).shape == x.shape
 
 
-def test_most_of_a_volumes_tile_waits_for_no_neighbour():
+def test_a_volumes_tile_is_one_task_which_gets_its_chunk_and_of_the_others_what_was_cut():
     x = da.zeros((1, 2, 90, 90, 90), chunks=(1, 2, 30, 30, 30), dtype="f4")
     for mode in fastconv.PADDING_MODES:
         y = conv3d(x, np.ones((1, 2, 3, 3, 3), "f4"), padding="same", padding_mode=mode)
-        tasks = [(key, task) for key, task in y.dask.items() if key[0].startswith("conv3d")]
-        begun = {key: task for key, task in tasks if key[0].startswith("conv3d-inside")}
-        assert len(begun) == 27
-        for key, task in begun.items():
-            assert task.dependencies == {(x.name, *key[1:])}
-            assert sum(part.size for part in task.args[0].parts) >= 28**3
-        for key, task in tasks:
-            if key[0] == y.name:
-                assert not [name for name in task.dependencies if name[0] == x.name], "only what is cut out travels"
-                assert [name[1:] for name in task.dependencies if name in begun] == [key[1:]]
-        halos = [task for key, task in tasks if key[0].startswith("conv3d-halo")]
-        assert len(halos) == 27, "one task a chunk"
+        tasks = {key: task for key, task in y.dask.items() if key[0].startswith("conv3d")}
+        assert len(tasks) == 27 + 27, "one a tile, one a chunk"
+        for key in itertools.product([y.name], [0], [0], range(3), range(3), range(3)):
+            whole = [name for name in tasks[key].dependencies if name[0] == x.name]
+            assert whole == [(x.name, *key[1:])], "of the others only what is cut out travels"
+            assert max(part.size for part in tasks[key].args[0].parts) >= 28**3
         block = np.zeros((1, 2, 30, 30, 30), "f4")
+        halos = [task for key, task in tasks.items() if key[0].startswith("conv3d-halo")]
         assert max(task.func(block, *task.args[1:]).nbytes for task in halos) < 0.75 * block.nbytes
 
 
@@ -343,7 +339,7 @@ def test_tiles_follow_the_kernels_chunks_where_each_pixel_has_its_own():
     y = local_conv2d(x, weight.compute(), padding="same")
     assert y.chunks == ((1, 1), (8,), (40,), (20, 20, 20))
     for task in y.dask.values():
-        if isinstance(task, Task) and task.func in (begin, compute, finish):
+        if isinstance(task, Task) and task.func is compute:
             kernels = [name for name in task.dependencies if name[0].startswith("rechunk")]
             assert len(kernels) == 1, "a slice of what is in memory"
 

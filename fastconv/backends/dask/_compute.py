@@ -53,40 +53,6 @@ def compute(tile: Tile, inner: Inner, starts: list[int | None], weight: Any, bia
     return out
 
 
-def begin(
-    tile: Tile, inner: Inner, strips: list[tuple[slice, ...]], start: int | None, weight: Any, bias: Any, array: Any
-) -> tuple[Any, Any]:
-    """A tile in which the part is computed that one chunk is enough for, and what the others read of the chunk."""
-    out = _out(tile, inner)
-    chunks = received(tile, inner, [start], (array,))
-    _fill(out, tile, inner, weight, bias, chunks)
-    ((_, chunk),) = chunks.values()
-    return out, cut(chunk, chunk.shape, strips)
-
-
-def finish(
-    tile: Tile, inner: Inner, starts: list[int | None], weight: Any, bias: Any, begun: tuple[Any, Any], *arrays: Any
-) -> Any:
-    """The tile that `begin` began, whose other parts are written into it.
-
-    Dask asks that tasks leave their inputs alone. This one is no other task's, and writing into it again changes
-    nothing; a copy would cost a tenth of the convolution.
-    """
-    out, flat = begun
-    if isinstance(out, np.ndarray) and not out.flags.writeable:  # it may have come from another process
-        out = out.copy()
-    chunks = received(tile, inner, starts, arrays)
-    start = 0
-    for part in tile.parts:
-        strip = tile.strip(part)
-        if strip:
-            shape = _shape(tile, strip)
-            chunks[tile.begun] = strip, _piece(flat, start, shape)
-            start += math.prod(shape)
-        _fill(out, tile._replace(parts=(part,)), inner, weight, bias, chunks)
-    return out
-
-
 def _out(tile: Tile, inner: Inner) -> Any:
     p = tile.parts[0].problem
     dtype = np.float64 if inner.bounds else p.dtype

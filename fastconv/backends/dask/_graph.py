@@ -14,7 +14,7 @@ from dask.task_spec import Task, TaskRef
 from ..._problem import Problem
 from .._table import choose
 from ._channels import Follows
-from ._compute import Inner, begin, compute, cut, finish
+from ._compute import Inner, compute, cut
 from ._layout import Layout
 from ._sums import add_parts, add_pixels, compute_folded, summed
 from ._tiles import Pieces, Place, Tile, by_axes, place_of, tiles
@@ -22,7 +22,7 @@ from ._tiles import Pieces, Place, Tile, by_axes, place_of, tiles
 # Pieces that are together less than one part in FEW of their chunk are cut by one task, and travel together.
 FEW = 4
 
-Halves = list[tuple[Place, tuple[Tile, ...]]]  # tiles with their places along N, C, D, H and W, in one task or two
+Tiles = list[tuple[Place, Tile]]  # with their places along N, C, D, H and W
 Input = Callable[[Place], Any]  # a tile's place -> what its task gets of an operand
 Graph = Callable[..., dict[Any, Task]]
 
@@ -51,36 +51,26 @@ def _tiles(
     p: Problem, layout: Layout, inner: Inner, token: str, read: str, weight: Input | None = None,
     bias: Input | None = None,
 ) -> dict[Any, Task]:  # fmt: skip
-    """For each tile a task that begins it and one that finishes it; for each chunk one that cuts what other tiles read.
-
-    A tile that is of one part has one task.
-    """
-    every: Halves = [(place, tile.halves() or (tile,)) for place, tile in tiles(p, layout)]
+    """For each tile a task; for each chunk one that cuts what other tiles read of it."""
+    every = list(tiles(p, layout))
     tasks, operands = _cuts(p, layout, inner, token, read, every)
-    for place, halves in every:
-        key, begun = ((f"{p.operator}-{part}{token}", *by_axes(p, place)) for part in ("", "inside-"))
+    for place, tile in every:
+        key = (f"{p.operator}-{token}", *by_axes(p, place))
         kernels, biases = (each(place) if each else None for each in (weight, bias))
-        blocks, starts = operands(place[0], halves[-1])
-        if halves[-1].folds:
-            tasks[key] = Task(key, compute_folded, halves[0], inner, p.dtype, starts, kernels, biases, *blocks)
-            continue
-        if len(halves) == 1:
-            tasks[key] = Task(key, compute, halves[0], inner, starts, kernels, biases, *blocks)
-            continue
-        inside, frame = halves
-        (block,), (start,) = operands(place[0], inside)
-        strips = [_index(p, strip, inside.operands[0]) for strip in map(frame.strip, frame.parts) if strip]
-        tasks[begun] = Task(begun, begin, inside, inner, strips, start, kernels, biases, block)
-        tasks[key] = Task(key, finish, frame, inner, starts, kernels, biases, TaskRef(begun), *blocks)
+        blocks, starts = operands(place[0], tile)
+        if tile.folds:
+            tasks[key] = Task(key, compute_folded, tile, inner, p.dtype, starts, kernels, biases, *blocks)
+        else:
+            tasks[key] = Task(key, compute, tile, inner, starts, kernels, biases, *blocks)
     return tasks
 
 
 def _grad_weight(p: Problem, layout: Layout, inner: Inner, token: str, x: str, grad: Input) -> dict[Any, Task]:
     """For each tile of the gradient a task that gives its part of each kernel's, and those that add them up."""
-    every: Halves = [(place, (tile,)) for place, tile in tiles(p, layout) if 0 not in tile.shape]
+    every = [(place, tile) for place, tile in tiles(p, layout) if 0 not in tile.shape]
     tasks, operands = _cuts(p, layout, inner, token, x, every)
     given: dict[int, list[Any]] = {}
-    for place, (tile,) in every:
+    for place, tile in every:
         key = (f"{p.operator}-part-{token}", *by_axes(p, place))
         blocks, starts = operands(place[0], tile)
         tasks[key] = Task(key, add_parts, tile, inner, starts, grad(place), *blocks)
@@ -116,11 +106,9 @@ GRAPHS: dict[str, Graph] = {
 }
 
 
-def _cuts(
-    p: Problem, layout: Layout, inner: Inner, token: str, read: str, every: Halves
-) -> tuple[dict[Any, Task], Any]:
+def _cuts(p: Problem, layout: Layout, inner: Inner, token: str, read: str, every: Tiles) -> tuple[dict[Any, Task], Any]:
     """For each chunk of what is read a task that cuts what tiles read of it; and what tells a tile's operands."""
-    for problem in {part.problem for _, halves in every for tile in halves for part in tile.parts}:
+    for problem in {part.problem for _, tile in every for part in tile.parts}:
         choose((inner.backend,), problem, inner.kinds)  # it raises here rather than in a worker
     tasks: dict[Any, Task] = {}
     cuts: dict[tuple[Place, Pieces], tuple[TaskRef, int | None]] = {}
@@ -147,22 +135,20 @@ def _cuts(
     return tasks, operands
 
 
-def _index(p: Problem, pieces: Pieces, origin: Pieces = ()) -> tuple[slice, ...]:
-    """Pieces as an index of their chunk, or of the pieces of it that there are."""
-    starts = [piece.start for piece in origin] or [0] * len(pieces)
-    cuts = (slice(piece.start - start, piece.stop - start) for piece, start in zip(pieces, starts, strict=True))
-    return by_axes(p, (slice(None), *cuts))
+def _index(p: Problem, pieces: Pieces) -> tuple[slice, ...]:
+    """Pieces as an index of their chunk."""
+    return by_axes(p, (slice(None), *(slice(piece.start, piece.stop) for piece in pieces)))
 
 
 def _size(pieces: Pieces) -> int:
     return math.prod(piece.stop - piece.start for piece in pieces)
 
 
-def _wanted(layout: Layout, every: Halves) -> dict[Place, list[Pieces]]:
+def _wanted(layout: Layout, every: Tiles) -> dict[Place, list[Pieces]]:
     """For each chunk, by its place, the pieces that tiles read of it without reading all."""
     wanted: dict[Place, dict[Pieces, None]] = {}
-    for (n, *_), halves in every:
-        for pieces in itertools.chain.from_iterable(tile.operands for tile in halves):
+    for (n, *_), tile in every:
+        for pieces in tile.operands:
             if any(sizes[i] > stop - start for sizes, (i, start, stop) in zip(layout.read[1:], pieces, strict=True)):
                 wanted.setdefault((n, *place_of(pieces)), {})[pieces] = None
     return {place: list(pieces) for place, pieces in wanted.items()}

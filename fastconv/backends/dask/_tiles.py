@@ -45,46 +45,19 @@ Place = tuple[int, ...]
 class Tile(NamedTuple):
     """One tile, or some parts of it: its shape along N, C, D, H and W, and what it is computed from.
 
-    Its operands are pieces of chunks, every combination of `covers`: of channels, of slices, of rows, of columns;
-    without those of the chunk from which another task has begun it, which gives those itself.
+    Its operands are pieces of chunks, every combination of `covers`: of channels, of slices, of rows, of columns.
     """
 
     shape: tuple[int, ...]
     channels: Read
     covers: tuple[Pieces, ...]
     parts: tuple[Part, ...]
-    begun: Place = ()  # the chunk, by its numbers along C, D, H and W, that another task has computed its part from
     folds: tuple[Fold, ...] = ()  # of depth, height and width, where its parts are to be folded into it
 
     @property
     def operands(self) -> tuple[Pieces, ...]:
         """The pieces that it is handed."""
-        return tuple(pieces for pieces in itertools.product(*self.covers) if place_of(pieces) != self.begun)
-
-    def halves(self) -> tuple[Tile, Tile] | None:
-        """The part that one chunk is all it needs for, and the frame around it, if it is made of these."""
-        inside = [part for part in self.parts if all(read.in_place for read in part.reads)]
-        if len(self.parts) == 1 or not inside or 0 in self.shape or self.folds:
-            return None
-        most = max(inside, key=lambda part: part.size)
-        frame = tuple(part for part in self.parts if part is not most)
-        place = place_of(tuple(read.pieces[0] for read in (self.channels, *most.reads)))
-        rest = self._replace(parts=frame, begun=place)
-        covers = tuple(
-            tuple(piece for piece in pieces if piece.chunk == number)
-            for pieces, number in zip(self.covers, place, strict=True)
-        )
-        return self._replace(covers=covers, parts=(most,)), rest
-
-    def strip(self, part: Part) -> Pieces:
-        """What a part reads of the chunk that the tile was begun from, if it does."""
-        strip = tuple(
-            piece
-            for read, number in zip((self.channels, *part.reads), self.begun, strict=True)
-            for piece in read.pieces
-            if piece.chunk == number
-        )
-        return strip if len(strip) == len(self.begun) else ()
+        return tuple(itertools.product(*self.covers))
 
 
 def tiles(p: Problem, layout: Layout) -> Iterator[tuple[Place, Tile]]:
