@@ -25,7 +25,13 @@ EXPECTED = conv2d(X, W, **OPTIONS)
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1000}),  # tasks are innocent of these deaths
+        dask.config.set(
+            {
+                "distributed.scheduler.allowed-failures": 1000,  # tasks are innocent of these deaths
+                # After 15 s a cluster closes the nanny of a worker that died, if it happens to be dead again just then.
+                "distributed.deploy.lost-worker-timeout": "1 hour",
+            }
+        ),
         distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,
