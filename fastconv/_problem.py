@@ -261,7 +261,13 @@ def check_shape(name: str, shape: object) -> Described:
 
 def describe(name: str, array: Any) -> Described:
     """Return the shape and dtype of an array that is not NumPy's, without touching its data."""
-    shape = check_shape(f"{name}.shape", getattr(array, "shape", None)).shape
+    shape = getattr(array, "shape", None)
+    if isinstance(shape, tuple) and any(isinstance(size, float) and size != size for size in shape):  # NaN, as Dask's
+        raise ValueError(
+            f"{name} has sizes that are not known yet, got shape {show(shape)}; let its library find them first, "
+            f"as {name}.compute_chunk_sizes() of a Dask array does."
+        )
+    shape = check_shape(f"{name}.shape", shape).shape
     return Described(shape, read_dtype(f"{name}.dtype", getattr(array, "dtype", None)))
 
 

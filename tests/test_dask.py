@@ -557,10 +557,18 @@ def test_chunks_that_are_not_what_they_say():
 
 
 def test_chunks_of_unknown_size():
-    x = da.from_array(X, chunks=(1, 6, 9, 9))
-    x = x[:, :, x[0, 0, :, 0] > 0]
-    with pytest.raises(TypeError, match="x"):
-        conv2d(x, W)
+    x, w, b = (da.from_array(array, chunks=2) for array in (X, W, B))
+    for name, arrays in {
+        "x": (x[:, :, x[0, 0, :, 0] > 0], W),
+        "weight": (X, w[w[:, 0, 0, 0] < np.inf]),
+        "bias": (X, W, b[b < np.inf]),
+    }.items():
+        with pytest.raises(
+            ValueError, match=rf"{name} has sizes that are not known yet, .* {name}\.compute_chunk_sizes"
+        ):
+            conv2d(*arrays)
+    known = w[w[:, 0, 0, 0] < np.inf].compute_chunk_sizes()
+    same(conv2d(x, known, algorithm="direct"), direct(X, W))
 
 
 # --- the public functions ---------------------------------------------------------------------------------------------

@@ -226,7 +226,8 @@ def test_refusals_and_checks_are_those_of_every_call(lib):
 @pytest.mark.parametrize(
     ("shape", "dtype", "words"),
     [
-        ((float("nan"), 4), np.float64, r"each size in x.shape must be an integer, got nan"),
+        ((float("nan"), 4), np.float64, r"x has sizes that are not known yet, got shape \(nan, 4\)"),
+        ((1.5, 4), np.float64, r"each size in x.shape must be an integer, got 1\.5"),
         (None, np.float64, r"x.shape must be a tuple of sizes, got None"),
         ((3, 4), "no dtype", r"x.dtype must be a NumPy dtype"),
     ],
