@@ -549,6 +549,20 @@ def test_masked_arrays_in_the_chunks_are_refused(where):
         conv2d(**arrays)
 
 
+def test_matrices_in_the_chunks_are_refused_and_other_subclasses_are_taken_as_arrays():
+    class Subclass(np.ndarray):
+        pass
+
+    image, kernel = X[0, 0], W[0, 0]
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = da.from_array(np.asmatrix(image), asarray=False)
+    with pytest.raises(TypeError, match=r"^x is a dask array of numpy\.\S*matrix, which no backend takes"):
+        conv2d(matrix, kernel)
+    y = conv2d(da.from_array(image.view(Subclass), chunks=9, asarray=False), kernel, algorithm="direct")
+    same(y, direct(image, kernel))
+    assert type(y.blocks[0, 0].compute()) is np.ndarray
+
+
 def test_chunks_that_are_not_what_they_say():
     x = da.from_array(X, chunks=(1, 6, 17, 23)).map_blocks(lambda block: block[..., :1], dtype="f4", meta=X[:0])
     said = r"a chunk has shape \(1, 6, 17, 1\), but `chunks` of its array says \(1, 6, 17, 23\)"

@@ -38,12 +38,13 @@ def inner_of(p: Problem, arrays: Arrays, num_threads: int) -> tuple[Inner, str]:
     metas = {name: array._meta for name, array in zip(OPERATORS[p.operator].operands, arrays, strict=False)}
     names, source, kinds = route(metas, *inner_names())
     for name, meta in metas.items():
-        if not kinds and (not isinstance(meta, np.ndarray) or isinstance(meta, np.ma.MaskedArray)):
+        if not kinds and (not isinstance(meta, np.ndarray) or isinstance(meta, np.ma.MaskedArray | np.matrix)):
             kind = f"{type(meta).__module__}.{type(meta).__qualname__}"
             raise TypeError(
                 f"{name} is a dask array of {kind:.80}, which no backend takes; convert it with map_blocks."
             )
-    return Inner(choose(names, p, kinds)[0], kinds, arrays[0]._meta, num_threads or 1), source
+    like = arrays[0]._meta if kinds else np.asarray(arrays[0]._meta)  # of a subclass of NumPy's as of NumPy's arrays
+    return Inner(choose(names, p, kinds)[0], kinds, like, num_threads or 1), source
 
 
 def chunked(p: Problem, operands: tuple[Any, ...]) -> Arrays:
