@@ -1,10 +1,10 @@
 """The dask backend: a convolution as a graph of tiles, built without computing anything.
 
 Each tile of the result runs one backend, fixed when the graph is built, on one thread. What a tile reads of its
-neighbours is cut out by tasks of their own, one a chunk, so that only that travels between workers. That makes two tasks
-a tile. With a third, which began a tile from its own chunk while cuts were on their way, two processes took 7 to 11 % longer
-for 5 x 5 taps on chunks of 36 to 144 MB: a task costs the scheduler and a worker about a millisecond each. The name of a
-task is made of its inputs: one that was lost with its worker is run again, to the same bits.
+neighbours is cut out by tasks of their own, one a chunk, so that only that travels between workers. That makes two
+tasks a tile. With a third, which began a tile from its own chunk while cuts were on their way, two processes took 7 to
+11 % longer for 5 x 5 taps on chunks of 36 to 144 MB: a task costs the scheduler and a worker about a millisecond each.
+The name of a task is made of its inputs: one that was lost with its worker is run again, to the same bits.
 
 `_axis`, `_adjoint`, `_channels`, `_layout` and `_tiles` say which tile reads what, `_compute` and `_sums` are what
 tasks do, `_graph` puts these together, `_operands` and `_report` look at the arrays. Everything has three axes, D, H
