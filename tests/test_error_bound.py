@@ -53,10 +53,10 @@ def test_holds_for_data_chosen_against_it(algorithm, kernel, stride):
 def test_of_a_plan_is_that_of_the_tiles_it_chose():
     """Prepared weights make larger tiles the cheaper ones here, in which a large pixel has more neighbours."""
     rng = np.random.default_rng(9)
-    weight, options = rng.standard_normal((16, 37, 3, 3)), {"stride": 2, "groups": 2, "algorithm": "winograd"}
+    weight, options = rng.standard_normal((16, 17, 3, 3)), {"stride": 2, "groups": 2, "algorithm": "winograd"}
     plan, outside = fastconv.plan_conv2d(weight, **options), 0
     for row, column in itertools.product(range(12, 20), repeat=2):
-        x = rng.standard_normal((1, 74, 31, 37))
+        x = rng.standard_normal((1, 34, 31, 37))
         x[0, 3, row, column] = 1e30
         error = abs(plan(x) - conv2d(x, weight, **options | {"algorithm": "direct"}))
         assert (error <= 1.01 * plan.error_bound(x)).all(), (row, column)

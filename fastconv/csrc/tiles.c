@@ -108,13 +108,14 @@ int fc_choose_tiles(const fc_problem *p, const fc_tile *tile, double *cycles)
 {
     fc_problem one = *p;
     one.n = 1;
-    one.alone = 0;
-    double takes[2]; /* in large tiles and in small ones, by the first instruction set, so that all choose alike */
+    one.alone = 1;
+    double takes[2]; /* in large tiles and in small ones, by one thread and the first instruction set, so that all choose alike */
     int apart, way;
     fc_cut c[2];
     for (int i = 0; i < 2; i++)
         c[i] = fc_cheapest_cut(&one, fc_tile_of(0, p->dtype), i, &way, &takes[i], &apart);
     const int small = c[1].down != c[0].down && c[1].across != c[0].across && takes[1] < takes[0];
+    one.alone = 0;
     const fc_cut best = fc_cheapest_cut(&one, tile, small, &way, cycles, &apart);
     if (p->sh > 1) /* less is gained, so what several threads wait for one another's lines decides whether it is enough */
         *cycles += (double)(p->groups * best.vecs) * FC_SHARED_LINE * (double)(p->oh * p->ow);
