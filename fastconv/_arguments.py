@@ -181,6 +181,15 @@ def clip(text: str, length: int = 200) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def told(value: object, length: int = 200) -> str:
+    """What foreign code says, a reason or an exception, for a message: cut, and plain whatever its `__str__` does."""
+    try:
+        text = str.__str__(value) if isinstance(value, str) else str.__str__(str(value))
+    except Exception:
+        text = kind_of(value)
+    return clip(text, length)
+
+
 def check_num_threads(num_threads: object) -> int:
     """Return the thread count asked for, 0 where the choice is the library's."""
     return 0 if num_threads is None else min(read_integer("num_threads", num_threads, 1), 2**31 - 1)  # a C int

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._arguments import show
+from ._arguments import clip, show, told
 from ._errors import BackendResultError
 from ._problem import describe
 from .backends import BUILT_IN
-from .backends._table import find
+from .backends._table import find, refuse_exit
 from .backends._types import is_one_of
 
 if TYPE_CHECKING:
@@ -33,19 +34,20 @@ def execute(
 ) -> Array:
     """Return the result that a plan of backend `name` writes into the array it is given: `out`, or a new one."""
     overlaps = out is not None and any(np.may_share_memory(out, array) for array in operands if array is not None)
-    if name not in TRUSTED:
-        operands = tuple(None if array is None else _read_only(array) for array in operands)
     try:
-        y = np.empty(problem.out_shape, problem.dtype) if out is None or overlaps else out
-        result = plan(*operands, y, num_threads)
+        y = given = np.empty(problem.out_shape, problem.dtype) if out is None or overlaps else out
+        if name not in TRUSTED:
+            operands = tuple(None if array is None else _read_only(array) for array in operands)
+            given = y.view()  # its shape, dtype and flags are the plugin's to spoil
+        result = plan(*operands, given, num_threads)
     except MemoryError as error:
         raise MemoryError(
             f"there is no memory for a result of shape {problem.out_shape} and dtype {problem.dtype}, or for what "
-            f"backend {name!r} needs to compute it: {str(error).rstrip('.'):.200}."
+            f"backend {name!r} needs to compute it: {told(error).rstrip('.')}."
         ) from error
     except SystemExit as error:
-        raise BackendResultError(f"backend {name!r} tried to end the process instead of computing.") from error
-    if result is not y:
+        refuse_exit(name, error)
+    if result is not given:
         if type(result) is not np.ndarray or result.shape != problem.out_shape or result.dtype != problem.dtype:
             raise _wrong_result(name, problem, result)
         y[...] = result
@@ -68,7 +70,10 @@ def execute_owned(
                 f"out has shape {show(shape)} and dtype {dtype}, but the result has shape {show(problem.out_shape)} "
                 f"and dtype {problem.dtype}."
             )
-    result = plan(*operands, out, num_threads)
+    try:
+        result = plan(*operands, out, num_threads)
+    except SystemExit as error:
+        refuse_exit(name, error)
     if result is out and out is not None:
         return out
     try:
@@ -88,8 +93,11 @@ def _read_only(array: Array) -> Array:
 
 
 def _wrong_result(name: str, problem: Problem, result: Any, what: str = "") -> BackendResultError:
-    got = f"{type(result).__name__} {getattr(result, 'shape', '')} {getattr(result, 'dtype', '')}"
+    got = clip(type(result).__name__, 60)
+    if isinstance(result, np.ndarray) or what:  # foreign code, as `describe` reads it of owned arrays
+        with contextlib.suppress(Exception):
+            got += f" {told(result.shape, 60)} {told(result.dtype, 60)}"
     return BackendResultError(
-        f"backend {name!r} returned {got:.200}, not an array {what}{' ' * bool(what)}of shape {problem.out_shape} and "
+        f"backend {name!r} returned {got}, not an array {what}{' ' * bool(what)}of shape {problem.out_shape} and "
         f"dtype {problem.dtype}."
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
+from ._arguments import clip, show, told
 from ._errors import BackendError, ConfigError
 from ._problem import Problem
 from .backends._compose import Composed
 from .backends._selection import trace_into, traces
-from .backends._table import choose, is_loaded, specs
+from .backends._table import choose, is_loaded, plan_of, specs
 from .backends._types import Kinds
 
 
@@ -80,7 +82,7 @@ class Explanation:
                 candidates[name] = f"not asked for; {_answer(name, problem, kinds)}"
         details: dict[str, Any] = {}
         if chosen is not None and not problem.is_empty:
-            plan = backend.plan(problem) if plan is None else plan
+            plan = plan_of(chosen, backend, problem) if plan is None else plan
             details = _details(plan, num_threads, operands)
         return cls(problem, chosen, source, candidates, details)
 
@@ -127,19 +129,19 @@ def _sizes(*sizes: int) -> str:
 
 def _details(plan: Any, num_threads: int, operands: tuple[Any, ...]) -> dict[str, Any]:
     """What a plan says of itself; one that fails to spoils neither an explanation nor a traced call."""
-    if not hasattr(plan, "explain"):
-        return {}
     try:
-        return dict(plan.explain(num_threads, *operands))
-    except Exception as error:
-        return {"explain": f"the plan's explain failed: {type(error).__name__}: {error!s:.200}"}
+        return dict(plan.explain(num_threads, *operands)) if hasattr(plan, "explain") else {}
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return {"explain": f"the plan's explain failed: {type(error).__name__}: {told(error)}"}
 
 
 def _answer(name: str, problem: Problem, kinds: Kinds) -> str:
     try:
         _, backend = choose((name,), problem, kinds)
     except Exception as error:  # whatever is wrong with a backend that nobody asked for
-        return str(error)
+        return told(error, 500)
     return "it could" + _how(backend, problem)
 
 
@@ -147,10 +149,19 @@ def _how(backend: Any, problem: Problem) -> str:
     """Whether the operator is composed, and what the backend says that it costs."""
     if isinstance(backend, Composed):
         return ", composed from conv2d"
-    try:
-        return f" (about {float(backend.cost(problem)):.2g} s)"
-    except Exception:  # it has no `cost`, or none for this
+    if not hasattr(backend, "cost"):
         return ""
+    try:
+        seconds: object = backend.cost(problem)
+        if seconds is None:  # it has none for this
+            return ""
+        if isinstance(seconds, str) or not 0 <= (number := float(seconds)) < inf:  # type: ignore[arg-type]
+            return f", but its cost is {show(seconds)}, not seconds"
+        return f" (about {number:.2g} s)"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return f", but its cost failed: {clip(type(error).__name__, 60)}: {told(error)}"
 
 
 @contextlib.contextmanager

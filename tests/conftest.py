@@ -59,7 +59,8 @@ def conv2d_by():
 def table(monkeypatch):
     """The table as a new process has it; what a test registers, scans or loads is forgotten."""
     monkeypatch.setattr(_table, "_registered", {})
-    monkeypatch.setattr(_table, "_installed", None)
+    monkeypatch.setattr(_table, "_published", None)
+    monkeypatch.setattr(_table, "_installed", {})
     monkeypatch.setattr(_table, "_loaded", {})
     monkeypatch.setattr(_selection, "_process_default", None)
     monkeypatch.setattr(fastconv._api, "_plans", {})

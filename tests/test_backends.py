@@ -150,6 +150,21 @@ def test_unknown_algorithm_names_those_there_are(table):
         conv2d(IMAGE, KERNEL, algorithm="dirct")
 
 
+class Unreadable:
+    def __repr__(self):
+        raise AssertionError("read")
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize("field", BackendSpec._fields[1:])
+@pytest.mark.parametrize("value", [3.5, b"x", ["a:B"], Unreadable(), (1,), None])
+def test_each_field_of_a_spec_is_checked(table, field, value):
+    with pytest.raises(ValueError, match=f"^{field} of backend 'bad' must be .*, got ") as caught:
+        fastconv.register_backend(BackendSpec("bad", Doubled)._replace(**{field: value}))
+    assert len(str(caught.value)) <= 500
+
+
 class Broken:
     algorithms = ("auto",)
 
@@ -233,7 +248,7 @@ def test_register_backend_refuses(doubled):
         fastconv.register_backend(BackendSpec("doubled", Broken))
     with pytest.raises(ValueError, match="there already is a backend 'cpu'"):
         fastconv.register_backend(BackendSpec("cpu", Doubled))
-    for name in ("Doubled", "1a", "a-b", "", "a b"):
+    for name in ("Doubled", "1a", "a-b", "", "a b", "a" * 41, "a\n", 3, None, Unreadable()):
         with pytest.raises(ValueError, match="must be lower-case letters"):
             fastconv.register_backend(BackendSpec(name, Doubled))
     with pytest.raises(TypeError, match=r"must be a fastconv\.BackendSpec"):

@@ -9,6 +9,7 @@ import pytest
 
 import fastconv
 from fastconv import BackendSpec, _config, conv2d, plan_conv2d
+from fastconv.backends._types import route
 from fastconv.backends.reference import ReferenceBackend
 
 IMAGE, KERNEL, BIAS = np.arange(12.0).reshape(3, 4), np.ones((2, 2)), np.array([3.0])
@@ -86,7 +87,7 @@ class OtherOwner(Owner):
 @pytest.fixture
 def lib(table, monkeypatch):
     """A process in which the library `lib` is imported, and has a backend that owns its arrays."""
-    monkeypatch.setattr(table, "_installed", {})
+    monkeypatch.setattr(table, "_published", {})
     lib = types.ModuleType("lib")
     lib.Array, lib.Other, lib.Kin = Array, Other, Kin
 
@@ -333,6 +334,20 @@ def test_disabled_owner_keeps_its_arrays(lib, monkeypatch):
 def test_numpys_and_pythons_types_cannot_be_owned(lib, owns):
     with pytest.raises(ValueError, match="can't own"):
         fastconv.register_backend(BackendSpec("greedy", Owner, owns=(owns,)))
+
+
+def test_what_a_built_in_backend_owns_is_its_alone(table, monkeypatch):
+    """By its own name it can't be claimed, by another it goes to nobody else, nor does an array of a class below."""
+    monkeypatch.setattr(table, "_published", {"late": lambda: BackendSpec("late", Owner, owns=("alias:Array",))})
+    monkeypatch.setitem(sys.modules, "dask.array.core", types.SimpleNamespace(Array=Array))
+    monkeypatch.setitem(sys.modules, "alias", types.SimpleNamespace(Array=Array, Foreign=Foreign))
+    with pytest.raises(ValueError, match=r"can't own 'dask\.array\.core:Array', which 'dask' does"):
+        fastconv.register_backend(BackendSpec("greedy", Owner, owns=("dask.array.core:Array",)))
+    fastconv.register_backend(BackendSpec("greedy", Owner, owns=("alias:Array", "alias:Foreign")))
+    for kind, looked in ((Array, False), (Subclass, True)):
+        assert route({"x": kind(IMAGE), "weight": KERNEL}, ("cpu",), "default")[0] == ("dask",)
+        assert ("late" in table._installed) is looked, "arrays of a built-in backend's own type need no plugin"
+    assert route({"x": Other(IMAGE)}, ("cpu",), "default")[0] == ("greedy",)
 
 
 @pytest.mark.parametrize("field", ["owns", "accepts"])

@@ -33,7 +33,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_config": {"_errors"},
     "_operators": set(),  # what it names is imported when it is first asked for
     "_adjoint_problems": {"_arguments", "_axes", "_dtypes", "_problem"},
-    "_explain": {"_errors", "_problem", "backends._compose", *CHOOSING},
+    "_explain": {"_arguments", "_errors", "_problem", "backends._compose", *CHOOSING},
     "_execute": {"_arguments", "_errors", "_problem", "backends", "backends._table", "backends._types"},
     "_problems": {"_forks", "_operators", "_problem"},
     "_receive": {"_problem", "backends._types"},
@@ -83,8 +83,8 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
         *("backends._listing", *CHOOSING),
     },
     "backends.__init__": {"_operators", "_problem"},
-    "backends._compose": {"_errors", "_operators", "_problem", "backends", "backends._convolve"},
-    "backends._convolve": {"_errors", "_problem"},
+    "backends._compose": {"_arguments", "_errors", "_operators", "_problem", "backends", "backends._convolve"},
+    "backends._convolve": {"_arguments", "_errors", "_problem"},
     "backends._compositions": {"_axes", "_problem", "backends._convolve", "backends._phases"},
     "backends._windows": {"_problem", "backends._convolve", "backends.reference"},
     "backends._local": {"_problem", "backends._convolve", "backends._windows"},
@@ -95,7 +95,8 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
         *("_axes", "_problem", "backends._convolve", "backends._phases", "backends._slices"),
     },
     "backends._table": {
-        *("_config", "_errors", "_problem", "backends", "backends._compose", "backends._loading", "backends._types"),
+        *("_arguments", "_config", "_errors", "_problem", "backends", "backends._compose", "backends._loading"),
+        "backends._types",
     },
     "backends._listing": {
         *("_arguments", "_operators", "backends", "backends._compose", "backends._loading", "backends._table"),

@@ -91,12 +91,35 @@ LIGHT = {  # the light module's text
         "import fastconv\nBACKEND = fastconv.BackendSpec('newer', 'a:B', unheard_of=1)",
         "unexpected keyword argument 'unheard_of'",
     ),
-}
+    "leavesgenerator": ("raise GeneratorExit", "GeneratorExit: "),
+    "nowords": (
+        "class Error(Exception):\n    def __str__(self): raise self\nraise Error",
+        "Error: an object of type Error",
+    ),
+    "longwords": ("raise RuntimeError('boom' * 10**6)", "RuntimeError: boomboom"),
+    "takesdask": (
+        "import fastconv\nBACKEND = fastconv.BackendSpec('takesdask', 'a:B', owns=('dask.array.core:Array',))",
+        "can't own 'dask.array.core:Array', which 'dask' does; list it in accepts",
+    ),
+    **{
+        f"odd_{field}": (
+            f"import fastconv\nBACKEND = fastconv.BackendSpec('odd_{field}', 'a:B')._replace({field}={value})",
+            f"of backend 'odd_{field}' must be",
+        )
+        for field, value in {
+            "implementation": "'heavy'", "api": "True", "hint": "3", "distribution": "None", "owns": "'a:B'",
+            "accepts": "[]", "operators": "(3,)",
+        }.items()
+    },
+}  # fmt: skip
 
 HEAVY = {  # members of the implementation's class, which is found wanting when it is loaded
     "exitsearly": ("def __init__(self): raise SystemExit(5)", "SystemExit: 5"),
     "device": ("def probe(self): return 'there is no device'", "can't be used here: there is no device"),
-    "falsy": ("def probe(self): return False", "probe returned a bool"),
+    "falsy": ("def probe(self): return False", "probe returned False"),
+    "gone": ("def probe(self): raise GeneratorExit", "GeneratorExit: "),
+    "silent": ("def probe(self): return ''", "can't be used here: it does not say why"),
+    "talks": ("def probe(self): return 'x' * 10**7", "can't be used here: xxx"),
     "noreject": ("reject = None", "it has no reject"),
 }
 
@@ -110,8 +133,14 @@ RUNNING = {  # members of a class that loads, and what a call with it raises
     "mutates": ("def plan(self, p): return lambda x, w, b, out, n: x.fill(7)", ValueError, "read-only"),
     "mutatesweight": ("def plan(self, p): return lambda x, w, b, out, n: w.sort()", ValueError, "read-only"),
     "noalgorithms": ("algorithms = 'auto'", fastconv.BackendResultError, "algorithms of .* must be a tuple"),
-    "noplan": ("def plan(self, p): return None", fastconv.BackendResultError, "plan of .* returned a NoneType"),
-    "answers": ("def reject(self, p): return True", fastconv.BackendResultError, "reject of .* returned a bool"),
+    "noplan": ("def plan(self, p): return None", fastconv.BackendResultError, "plan of .* returned None"),
+    "answers": ("def reject(self, p): return True", fastconv.BackendResultError, "reject of .* returned True"),
+    "mumbles": ("def reject(self, p): return ' '", fastconv.BackendResultError, "reject of .* returned ' '"),
+    "lectures": ("def reject(self, p): return 'no' * 10**7", fastconv.BackendUnsupportedError, "problem: nonono"),
+    "quitsplan": ("def plan(self, p): exit()", fastconv.BackendResultError, "tried to end the process"),
+    "closes": ("def reject(self, p): raise GeneratorExit", fastconv.BackendResultError, "tried .*: GeneratorExit"),
+    "long": ("def plan(self, p): return lambda *a: type('Q' * 10**6, (), {})()", fastconv.BackendResultError, "QQ"),
+    "input": ("def plan(self, p): return lambda x, *a: x", fastconv.BackendResultError, r"ndarray \(3, 4\) float64"),
     "quits": ("def reject(self, p): raise SystemExit", fastconv.BackendResultError, "tried to end the process"),
     "quitslate": (
         "def plan(self, p): return lambda *a: exit()",
@@ -157,14 +186,44 @@ def test_hostile_plugin_that_runs_raises_and_leaves_the_operands(hostile, name):
     _, error, words = RUNNING[name]
     x, weight = IMAGE.copy(), np.array([[4.0, 3.0], [2.0, 1.0]])
     plan = None
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=words) as caught:
         conv2d(x, weight, backend=name)
+    assert len(str(caught.value)) <= 500
+    fastconv.explain(x, weight)  # asks those that are loaded
     with pytest.raises(error, match=words):
         plan = fastconv.plan_conv2d(weight, backend=name)
         plan(x)
     np.testing.assert_array_equal(x, IMAGE)
     np.testing.assert_array_equal(weight, [[4.0, 3.0], [2.0, 1.0]])
     np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), EXPECTED)
+
+
+SPOILING = {  # what a plan does to the array that it is given before it returns it
+    "reshapes": "out.shape = (-1,)",
+    "retypes": "out.dtype = 'i8'",
+    "freezes": "out.flags.writeable = False",
+    "turns": "return out.T.copy().T",
+    "copies": "return out.copy()",
+}
+
+
+@pytest.mark.parametrize("name", SPOILING)
+def test_what_a_plugin_does_to_its_out_stays_with_it(install, tmp_path, name):
+    install(name, good(name))
+    run = f"""def plan(self, p):
+        right = super().plan(p)
+        def run(x, w, b, out, n):
+            right(x, w, b, out, n)
+            {SPOILING[name]}
+            return out
+        return run"""
+    (tmp_path / f"heavy_{name}.py").write_text(MODULE.replace("pass", run))
+    out = np.full((2, 6), 7.0)[:, ::2]
+    for y in (conv2d(IMAGE, KERNEL, backend=name), conv2d(IMAGE, KERNEL, backend=name, out=out)):
+        assert y.dtype == np.float64
+        assert y.flags.writeable
+        np.testing.assert_array_equal(y, EXPECTED)
+    assert y is out
 
 
 def test_slow_probe_delays_nobody_else(install, tmp_path, monkeypatch):
@@ -201,7 +260,7 @@ def test_two_plugins_of_one_name_are_an_error_that_names_both(install, tmp_path)
     install("twin", good("twin"), "one-dist")
     install("twin", PLUGIN.format(name="twin", implementation="elsewhere:Backend", api=1), "other-dist")
     with pytest.raises(
-        fastconv.BackendLoadError, match=r"(one-dist and other-dist|other-dist and one-dist) both publish"
+        fastconv.BackendLoadError, match=r"(one-dist and other-dist|other-dist and one-dist) publish that name for"
     ):
         conv2d(IMAGE, KERNEL, backend="twin")
     np.testing.assert_array_equal(conv2d(IMAGE, KERNEL), EXPECTED)
@@ -245,6 +304,58 @@ def test_plugin_installed_while_the_process_runs_is_registered_by_hand(install, 
     assert fastconv.conv2d(IMAGE, KERNEL, backend="late").tobytes() == fastconv.conv2d(IMAGE, KERNEL).tobytes()
 
 
+HANGS = """
+    import sys, types
+    import numpy as np
+    import fastconv
+    x, w = np.ones((3, 3)), np.ones((2, 2))
+    fastconv.conv2d(x, w, backend="alpha")
+    fastconv.backend_spec("alpha")
+    for name in ("alfa", "no_such"):
+        try:
+            fastconv.conv2d(x, w, backend=name)
+        except fastconv.BackendNotFoundError as error:
+            assert "hangs" in str(error) and "alpha" in str(error), error
+    module = types.ModuleType("dask.array.core")
+    class Array:
+        shape, dtype = (3, 3), x.dtype
+    module.Array = Array
+    sys.modules["dask.array.core"] = module
+    try:
+        fastconv.conv2d(Array(), w)
+    except Exception as error:
+        print(type(error).__name__)
+    print([name for name in sys.modules if name.startswith("light_")])
+"""
+
+
+def test_a_plugin_whose_description_hangs_is_met_by_those_alone_who_ask_for_it(tmp_path):
+    """Naming a backend, wrongly even, and arrays that a built-in one owns, import no other plugin."""
+    (tmp_path / "heavy_alpha.py").write_text(MODULE)
+    light = add_plugin(tmp_path, "alpha", good("alpha"))
+    add_plugin(tmp_path, "hangs", "import threading; threading.Event().wait()")
+    lines = run(HANGS, tmp_path, timeout=60).splitlines()
+    assert lines[-1] == str([light])
+
+
+def test_a_malformed_name_is_not_imported(install):
+    """Neither variable could disable it."""
+    light = install("Bad-Name", LIGHT["raises"][0])
+    assert "must be lower-case letters" in list_backends()["Bad-Name"]
+    assert light not in sys.modules
+
+
+def test_a_registered_backend_and_an_installed_one_of_the_same_name(install, tmp_path):
+    (tmp_path / "heavy_alpha.py").write_text(MODULE)
+    light = install("alpha", good("alpha"))
+    assert list_backends()["alpha"] == "usable"
+    other = fastconv.BackendSpec("alpha", "elsewhere:Backend")
+    with pytest.raises(ValueError, match=r"already is a backend 'alpha' \(heavy_alpha:Backend\)"):
+        fastconv.register_backend(other)
+    fastconv.register_backend(importlib.import_module(light).BACKEND)  # the same: nothing new
+    assert fastconv.backend_spec("alpha").distribution == "fastconv-alpha"
+
+
 def test_disabled_plugin_is_not_even_imported(install, monkeypatch):
     monkeypatch.setenv("FASTCONV_DISABLE_BACKENDS", "raises")
     _config.reload()
@@ -258,13 +369,14 @@ def test_disabled_plugin_is_not_even_imported(install, monkeypatch):
 # --- installing a plugin changes no result ----------------------------------------------------------------------------
 
 
-def run(code, *folders, **environment):
+def run(code, *folders, timeout=None, **environment):
     """Run code in a new process that sees the folders; return what it printed."""
     path = os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path} | environment
     done = subprocess.run(
-        [sys.executable, "-P", "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, env=environment
-    )
+        [sys.executable, "-P", "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True,
+        env=environment, timeout=timeout,
+    )  # fmt: skip
     return done.stdout
 
 

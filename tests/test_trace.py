@@ -126,14 +126,48 @@ def test_a_backend_nobody_asked_for_cannot_spoil_an_explanation(table):
         def reject(self, problem):
             raise ZeroDivisionError("a bug")
 
-        def cost(self, problem):
-            raise KeyError
-
     fastconv.register_backend(BackendSpec("spoilsport", Spoilsport))
     assert fastconv.backends()["spoilsport"] == "usable"
     assert fastconv.explain(IMAGE, KERNEL).candidates["spoilsport"] == "not asked for; a bug"
     with pytest.raises(ZeroDivisionError):
         conv2d(IMAGE, KERNEL, backend="spoilsport")
+
+
+COSTS = {
+    "nan": (float("nan"), "but its cost is nan, not seconds"),
+    "infinite": (float("inf"), "but its cost is inf, not seconds"),
+    "negative": (-1, "but its cost is -1, not seconds"),
+    "text": ("2", "but its cost is '2', not seconds"),
+    "complex": (1j, "but its cost failed: TypeError: "),
+    "exit": (SystemExit(3), "but its cost failed: SystemExit: 3"),
+    "generator": (GeneratorExit(), "but its cost failed: GeneratorExit: "),
+}
+
+
+@pytest.mark.parametrize("what", COSTS)
+def test_a_cost_that_is_none_is_told_and_does_no_harm(table, what):
+    value, words = COSTS[what]
+
+    class Costly(ReferenceBackend):
+        def cost(self, problem):
+            if isinstance(value, BaseException):
+                raise value
+            return value
+
+    fastconv.register_backend(BackendSpec("costly", Costly))
+    np.testing.assert_array_equal(conv2d(IMAGE, KERNEL, backend="costly"), EXPECTED)
+    assert fastconv.explain(IMAGE, KERNEL, backend="costly").candidates["costly"].startswith(f"chosen, {words}")
+    assert fastconv.explain(IMAGE, KERNEL).candidates["costly"].startswith(f"not asked for; it could, {words}")
+
+
+def test_a_plan_that_ends_the_process_ends_no_explanation(table):
+    class Quitter(ReferenceBackend):
+        def plan(self, problem):
+            raise SystemExit(3)
+
+    fastconv.register_backend(BackendSpec("quitter", Quitter))
+    with pytest.raises(fastconv.BackendResultError, match="'quitter' tried to end the process"):
+        fastconv.explain(IMAGE, KERNEL, backend="quitter")
 
 
 def test_a_plan_that_cannot_explain_itself_still_computes(table):

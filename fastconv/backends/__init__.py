@@ -7,7 +7,8 @@ A backend is two things:
   group "fastconv.backends", whose module imports nothing heavy;
 * an *implementation* (`Backend`), a class imported, instantiated and probed when the backend is first asked for.
 
-Importing fastconv scans nothing and loads no plugin. Which backend computes a call is two questions, kept apart:
+Importing fastconv scans nothing and loads no plugin, and naming a backend imports no other plugin's spec. Which backend
+computes a call is two questions, kept apart:
 
 * *Selection*, for NumPy arrays, is the user's: `backend=`, `use_backend`, `set_default_backend`, FASTCONV_BACKEND, in
   this order, else `cpu`. A choice is strict: the backend runs, or the call raises and says why; a tuple of names is
@@ -16,7 +17,8 @@ Importing fastconv scans nothing and loads no plugin. Which backend computes a c
   goes to that backend by itself, whatever is selected for NumPy arrays; only `backend=` can name another, which must
   take such arrays too. Types are found through `sys.modules` and compared along the type's MRO, so no library is ever
   imported to recognise its arrays. Where several backends own an array of the call, the one that takes every operand
-  computes it; if that is none or more than one, the call raises and names them all.
+  computes it; if that is none or more than one, the call raises and names them all. What a built-in backend owns is its
+  alone; others can accept it.
 
 A backend that owns arrays keeps this contract:
 
@@ -86,7 +88,7 @@ class BackendSpec(NamedTuple):
     Parameters
     ----------
     name : str
-        Lower-case letters, digits and underscores.
+        Lower-case letters, digits and underscores, a letter first, 40 at most.
     implementation : str or callable
         "module:attribute" of a class, or a callable; called without arguments it gives a `Backend`.
     api : int

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from .._arguments import clip
 from .._errors import BackendResultError, BackendUnsupportedError
 from .._operators import OPERATORS, find
 from .._problem import Problem
@@ -38,7 +39,7 @@ def composition(problem: Problem) -> Composition:
 
 def refuse(spec: BackendSpec, operator: str, owned: bool) -> None:
     """Raise if an operator that a backend does not have can't be composed from what it has."""
-    has = f"it has {', '.join(spec.operators)}"
+    has = clip(f"it has {', '.join(spec.operators) or 'none'}")
     if not OPERATORS[operator].composition:
         raise BackendUnsupportedError(f"backend {spec.name!r} has no {operator}; {has}.")
     if "conv2d" not in spec.operators:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._arguments import kind_of
 from .._errors import BackendResultError
 from .._problem import Problem
 
@@ -43,8 +44,7 @@ def convolve(
     given = plan(image.transpose(order), kernel, bias, written, num_threads, *packed)
     if given is not written:
         if type(given) is not np.ndarray or given.shape != written.shape or given.dtype != problem.dtype:
-            kind = type(given).__name__
             raise BackendResultError(
-                f"conv2d of the backend returned a {kind} that is not its result, as a part of this."
+                f"conv2d of the backend returned {kind_of(given)} that is not its result, as a part of this."
             )
         written[...] = given

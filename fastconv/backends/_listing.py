@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from .._arguments import kind_of, read_name, show
+from .._arguments import kind_of, read_name, show, told
 from .._operators import OPERATORS
 from . import BUILT_IN, BackendSpec, _table
 from ._compose import how
@@ -46,22 +46,25 @@ def _verdict_on(name: str, spec: BackendSpec, operator: str) -> str:
 
 
 def _verdict(name: str) -> str:
+    if name in _table._loaded or name in {spec.name for spec in BUILT_IN}:
+        return _ask(name, Exception)
     answer = [f"backend {name!r} did not answer within {PATIENCE:.0f} seconds; it is still loading."]
 
     def ask() -> None:
-        try:
-            load(name)
-            answer[0] = "usable"
-        except Exception as error:
-            answer[0] = str(error)
+        answer[0] = _ask(name, BaseException)  # no signal comes to this thread: what is raised is the plugin's
 
-    if name in _table._loaded or name in {spec.name for spec in BUILT_IN}:
-        ask()
-    else:
-        thread = threading.Thread(target=ask, daemon=True, name=f"fastconv probe of {name}")
-        thread.start()
-        thread.join(PATIENCE)
+    thread = threading.Thread(target=ask, daemon=True, name=f"fastconv probe of {name}")
+    thread.start()
+    thread.join(PATIENCE)
     return answer[0]
+
+
+def _ask(name: str, caught: type[BaseException]) -> str:
+    try:
+        load(name)
+    except caught as error:
+        return told(error, 500) or f"backend {name!r} raised {type(error).__name__} while it was loaded."
+    return "usable"
 
 
 def register_backend(spec: BackendSpec) -> None:
@@ -70,7 +73,8 @@ def register_backend(spec: BackendSpec) -> None:
     Parameters
     ----------
     spec : BackendSpec
-        Its name must be new; registering an equal spec again does nothing.
+        Its name must be new; registering an equal spec again does nothing. It goes before a plugin of the same name
+        that is installed and that nobody has asked for yet.
 
     Raises
     ------
@@ -88,10 +92,11 @@ def register_backend(spec: BackendSpec) -> None:
     from ._loading import check_spec
 
     check_spec(spec)
-    other = {row.name: row for row in BUILT_IN}.get(spec.name) or _table._registered.get(spec.name)
-    if other is not None and other != spec:
+    other = specs(scan=False).get(spec.name, spec)
+    if other._replace(distribution=spec.distribution) != spec:
         raise ValueError(f"there already is a backend {spec.name!r} ({other.implementation}); choose another name.")
-    _table._registered[spec.name] = spec
+    if other is spec:
+        _table._registered[spec.name] = spec
 
 
 def backend_spec(name: str) -> BackendSpec:

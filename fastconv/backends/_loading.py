@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from .. import _config
-from .._arguments import kind_of
+from .._arguments import clip, kind_of, show, told
 from .._errors import (
     BackendError,
     BackendLoadError,
@@ -16,7 +17,7 @@ from .._errors import (
     BackendVersionError,
     ConfigError,
 )
-from . import API, Backend, BackendSpec
+from . import API, BUILT_IN, Backend, BackendSpec
 from ._types import UNOWNED
 
 if TYPE_CHECKING:
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
 GROUP = "fastconv.backends"
 MEMBERS = ("algorithms", "probe", "reject", "plan")
 RESERVED = ("auto", "none", "default")  # words that `backend=` may mean something by one day
+PLACE = r"\w+(\.\w+)*:\w+"
+
+Values = dict[str, tuple[str, "EntryPoint"]]  # of the entry points of one name: value, distribution, what loads it
 
 
 def make(spec: BackendSpec) -> Backend:
     """Import, instantiate and probe the implementation of a spec; raise what is wrong with it."""
-    origin = f"backend {spec.name!r}" + (f" (from {spec.distribution})" if spec.distribution else "")
+    origin = f"backend {spec.name!r}" + (f" (from {clip(spec.distribution, 60)})" if spec.distribution else "")
+    hint = f"; {clip(spec.hint, 100)}" if spec.hint else ""
     if spec.api != API:
         older = "fastconv" if spec.api > API else "the plugin"
         raise BackendVersionError(
@@ -41,17 +46,18 @@ def make(spec: BackendSpec) -> Backend:
         reason: object = None if missing else backend.probe()
     except (ConfigError, BackendError):
         raise  # the user's setting is wrong, not the backend; or it says itself, in fastconv's terms, what is
-    except (Exception, SystemExit) as error:
-        hint = f"; {spec.hint}" if spec.hint else ""
-        raise BackendLoadError(f"{origin} can't be loaded: {type(error).__name__}: {error!s:.200}{hint}.") from error
+    except KeyboardInterrupt:
+        raise  # the user's
+    except BaseException as error:
+        kind = clip(type(error).__name__, 40)
+        raise BackendLoadError(f"{origin} can't be loaded: {kind}: {told(error)}{hint}.") from error
     if missing:
         raise BackendLoadError(f"{origin} is not a backend: it has no {', '.join(missing)}.")
     if not isinstance(reason, str | None):
-        kind = type(reason).__name__
-        raise BackendLoadError(f"{origin} is not a backend: probe returned a {kind}, not None or a reason.")
+        raise BackendLoadError(f"{origin} is not a backend: probe returned {show(reason)}, not None or a reason.")
     if reason is not None:
-        hint = f"; {spec.hint}" if spec.hint else ""
-        raise BackendUnavailableError(f"{origin} can't be used here: {reason!s:.300}{hint}.")
+        why = told(reason, 250).strip() or "it does not say why"
+        raise BackendUnavailableError(f"{origin} can't be used here: {why}{hint}.")
     return backend
 
 
@@ -72,51 +78,80 @@ def check_spec(spec: object) -> BackendSpec:
     """Return a spec that is well formed, or say what is wrong with it."""
     if not isinstance(spec, BackendSpec):
         raise TypeError(f"spec must be a fastconv.BackendSpec, got {kind_of(spec)}.")
-    name: object = spec.name
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ValueError(f"a backend's name must be lower-case letters, digits and underscores, got {name!r:.60}.")
-    if name in RESERVED:
-        raise ValueError(f"the name {name!r} is reserved; choose another.")
-    if type(spec.api) is not int or not isinstance(spec.hint, str):
-        raise ValueError(f"api of backend {name!r} must be an int and hint a string.")
+    name = check_name(spec.name)
+    made: object = spec.implementation
+    if not callable(made) and not (isinstance(made, str) and re.fullmatch(PLACE, made)):
+        raise ValueError(
+            f"implementation of backend {name!r} must be 'module:attribute' or something to call, got {show(made)}."
+        )
+    if type(spec.api) is not int:
+        raise ValueError(f"api of backend {name!r} must be an int, got {show(spec.api)}.")
+    for field in ("hint", "distribution"):
+        text: object = getattr(spec, field)
+        if not isinstance(text, str):
+            raise ValueError(f"{field} of backend {name!r} must be a string, got {show(text)}.")
     for field in ("owns", "accepts", "operators"):
         values: object = getattr(spec, field)
         if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
-            raise ValueError(f"{field} of backend {name!r} must be a tuple of strings, got {values!r:.60}.")
+            raise ValueError(f"{field} of backend {name!r} must be a tuple of strings, got {show(values)}.")
     for kind in spec.owns + spec.accepts:
-        if not re.fullmatch(r"\w+(\.\w+)*:\w+", kind):
-            raise ValueError(f"an array type must be 'module:Class', got {kind!r:.60} for backend {name!r}.")
+        if not re.fullmatch(PLACE, kind):
+            raise ValueError(f"an array type must be 'module:Class', got {show(kind)} for backend {name!r}.")
     for kind in spec.owns:
         if re.split(r"[.:]", kind)[0] in UNOWNED:
-            raise ValueError(f"backend {name!r} can't own {kind!r:.60}: NumPy's arrays go where the user says.")
+            raise ValueError(f"backend {name!r} can't own {show(kind)}: NumPy's arrays go where the user says.")
+        owner = next((row.name for row in BUILT_IN if kind in row.owns), name)
+        if owner != name:
+            raise ValueError(f"backend {name!r} can't own {show(kind)}, which {owner!r} does; list it in accepts.")
     return spec
 
 
-def installed(built_in: set[str]) -> dict[str, BackendSpec]:
-    """Return the specs of all installed plugins by name. Imports their light modules, and no implementation.
+def check_name(name: object) -> str:
+    """Return a name that a backend may have, or say why it may not."""
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        raise ValueError(
+            "a backend's name must be lower-case letters, digits and underscores, a letter first and 40 at most, "
+            f"got {show(name)}."
+        )
+    if name in RESERVED:
+        raise ValueError(f"the name {name!r} is reserved; choose another.")
+    return name
 
-    A spec that can't be had becomes one that says why when it is used; so does one that takes a built-in name, and one
-    that distributions publish differently. What is disabled is not imported.
+
+def published(built_in: set[str]) -> dict[str, Callable[[], BackendSpec]]:
+    """Return what imports the spec of each installed plugin, by name: its light module, and no implementation.
+
+    Nothing is imported before that is called, so a plugin that hangs is met by those alone who ask for it. A spec that
+    can't be had becomes one that says why when it is used; so does one that takes a name that it may not have, and one
+    that distributions publish differently.
     """
-    points: dict[str, dict[str, tuple[str, EntryPoint]]] = {}
-    found: dict[str, BackendSpec] = {}
+    points: dict[str, Values] = {}
+    found: dict[str, Callable[[], BackendSpec]] = {}
     for origin, point in _entry_points(found):
         points.setdefault(point.name, {}).setdefault(point.value, (origin, point))  # equal values are one
-    disabled = _config.get("FASTCONV_DISABLE_BACKENDS")
     for name, values in sorted(points.items()):
-        if name in disabled:
-            found[name] = _broken(name, values, RuntimeError("it is disabled"))
-        elif name in built_in:
-            found[f"{name}@{_origins(values)}"] = _broken(name, values, ValueError("that name is fastconv's own"))
-        else:
-            rows = [_spec(name, value, *row) for value, row in values.items()]
-            same = all(row._replace(distribution=rows[0].distribution) == rows[0] for row in rows)
-            both = ValueError(f"{_origins(values)} both publish that name; uninstall one of them")
-            found[name] = rows[0] if same else _broken(name, values, both)
+        taken = name in built_in
+        found[f"{name}@{_origins(values)}" if taken else name] = functools.partial(_published, name, values, taken)
     return found
 
 
-def _entry_points(found: dict[str, BackendSpec]) -> list[tuple[str, EntryPoint]]:
+def _published(name: str, values: Values, taken: bool) -> BackendSpec:
+    """Import the spec that distributions publish under a name."""
+    if taken:
+        return _broken(name, values, ValueError("that name is fastconv's own"))
+    if name in _config.get("FASTCONV_DISABLE_BACKENDS"):
+        return _broken(name, values, RuntimeError("it is disabled"))
+    try:
+        check_name(name)
+    except ValueError as error:
+        return _broken(name, values, error)
+    rows = [_spec(name, value, *row) for value, row in values.items()]
+    if all(row._replace(distribution=rows[0].distribution) == rows[0] for row in rows):
+        return rows[0]
+    return _broken(name, values, ValueError(f"{_origins(values)} publish that name for different backends; keep one"))
+
+
+def _entry_points(found: dict[str, Callable[[], BackendSpec]]) -> list[tuple[str, EntryPoint]]:
     """Every entry point of the group and its distribution's name. What can't be read goes to `found` as broken."""
     import importlib.metadata  # 20 to 60 ms, for those who ask for plugins
 
@@ -134,7 +169,7 @@ def _entry_points(found: dict[str, BackendSpec]) -> list[tuple[str, EntryPoint]]
                 seen.add(key)
                 points += [(origin, point) for point in distribution.entry_points if point.group == GROUP]
         except Exception as error:  # one malformed distribution hides nothing else
-            found[f"?@{origin}"] = _broken("?", {"": (origin, None)}, error)
+            found[f"?@{origin}"] = functools.partial(_broken, "?", {"": (origin, None)}, error)
     return points
 
 
@@ -144,7 +179,9 @@ def _spec(name: str, value: str, origin: str, point: EntryPoint) -> BackendSpec:
         if not isinstance(spec, BackendSpec) or spec.name != name:
             raise TypeError(f"{value} is not a fastconv.BackendSpec named {name!r}")
         return check_spec(spec)._replace(distribution=origin)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise  # the user's
+    except BaseException as error:
         return _broken(name, {value: (origin, point)}, error)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 
 from .. import _config
+from .._arguments import clip, kind_of, show, told
 from .._errors import (
     BackendError,
     BackendNotFoundError,
@@ -18,7 +20,8 @@ from . import BUILT_IN, Backend, BackendPlan, BackendSpec, _compose
 from ._types import Kinds, refuse_types
 
 _registered: dict[str, BackendSpec] = {}
-_installed: dict[str, BackendSpec] | None = None  # from entry points, once scanned
+_published: dict[str, Callable[[], BackendSpec]] | None = None  # by entry points, once scanned: what imports a spec
+_installed: dict[str, BackendSpec] = {}  # those of them that have been imported
 _loaded: dict[str, Backend | BackendError] = {}
 _locks: dict[str, threading.RLock] = {}  # one a name: a slow backend keeps those waiting who asked for it, alone
 
@@ -43,16 +46,16 @@ def choose(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -
             reason: object = backend.reject(problem)
             if reason is None:
                 return name, backend
-            if not isinstance(reason, str):
-                kind = type(reason).__name__
-                raise BackendResultError(f"reject of backend {name!r} returned a {kind}, not None or a sentence.")
+            if not isinstance(reason, str) or not (why := told(reason, 250)).strip():
+                raise BackendResultError(f"reject of backend {name!r} returned {show(reason)}, not None or a sentence.")
             way_on = "backend='reference' can" if problem.algorithm == "auto" else "algorithm='auto' finds one that can"
             way_on = "convert the arrays for another backend" if kinds else way_on
-            raise BackendUnsupportedError(f"backend {name!r} can't compute this problem: {reason}; {way_on}.")
+            raise BackendUnsupportedError(f"backend {name!r} can't compute this problem: {why}; {way_on}.")
         except BackendError as error:
             refusals.append(error)
-        except SystemExit as error:
-            raise BackendResultError(f"backend {name!r} tried to end the process instead of answering.") from error
+        except BaseException as error:
+            refuse_exit(name, error)
+            raise
     if len(refusals) == 1:
         raise refusals[0]
     share = 440 // len(refusals) - 3
@@ -72,10 +75,26 @@ def backend_for(name: str, operator: str, owned: bool = False) -> Backend:
 def plan(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -> tuple[str, BackendPlan]:
     """Return the plan of the first of the named backends that can compute the problem, and its name."""
     name, backend = choose(names, problem, kinds)
-    made = backend.plan(problem)
+    return name, plan_of(name, backend, problem)
+
+
+def plan_of(name: str, backend: Backend, problem: Problem) -> BackendPlan:
+    """Return a backend's plan of a problem that it did not reject."""
+    try:
+        made: object = backend.plan(problem)
+    except BaseException as error:
+        refuse_exit(name, error)
+        raise
     if not callable(made):
-        raise BackendResultError(f"plan of backend {name!r} returned a {type(made).__name__}, which can't be called.")
-    return name, made
+        raise BackendResultError(f"plan of backend {name!r} returned {kind_of(made)}, which can't be called.")
+    return made
+
+
+def refuse_exit(name: str, error: BaseException) -> None:
+    """Raise an error in place of one that would end the process or its task: a backend has no say in that."""
+    if not isinstance(error, Exception | KeyboardInterrupt):
+        kind = clip(type(error).__name__, 60)
+        raise BackendResultError(f"backend {name!r} tried to end the process instead of computing: {kind}.") from error
 
 
 def _refuse_algorithm(name: str, backend: Backend, problem: Problem, strict: bool) -> None:
@@ -95,15 +114,18 @@ def find(name: str) -> BackendSpec:
     if name in _config.get("FASTCONV_DISABLE_BACKENDS"):
         raise BackendUnavailableError(f"backend {name!r} is disabled by FASTCONV_DISABLE_BACKENDS.")
     known = specs(scan=False)
-    if name not in known:
-        known = specs()
+    if name not in known:  # of the plugins it is the one asked for that is imported
+        if name in published():
+            _installed[name] = published()[name]()
+        known = specs(scan=False)
     if name in known:
         return known[name]
     import difflib
 
-    close = difflib.get_close_matches(name[:60], known, 1)
+    names = dict.fromkeys((*known, *published()))
+    close = difflib.get_close_matches(name[:60], names, 1)
     hint = f"Did you mean {close[0]!r}?" if close else "A plugin's distribution has to be installed first."
-    raise BackendNotFoundError(f"no backend {name[:60]!r} is installed; there are {', '.join(known):.300}. {hint}")
+    raise BackendNotFoundError(f"no backend {name[:60]!r} is installed; there are {', '.join(names):.300}. {hint}")
 
 
 def load(name: str) -> Backend:
@@ -132,11 +154,20 @@ def is_loaded(name: str) -> bool:
     return name in _loaded and not isinstance(_loaded[name], BackendError)
 
 
-def specs(scan: bool = True) -> dict[str, BackendSpec]:
-    """Return every spec by name: built in, registered and, once entry points have been scanned, installed."""
-    global _installed
-    if _installed is None and scan:
-        from ._loading import installed
+def published() -> dict[str, Callable[[], BackendSpec]]:
+    """Return what imports each installed plugin's spec, by name. Distributions are looked through once."""
+    global _published
+    if _published is None:
+        from ._loading import published as look
 
-        _installed = installed({spec.name for spec in BUILT_IN})
-    return {spec.name: spec for spec in BUILT_IN} | (_installed or {}) | _registered
+        _published = look({spec.name for spec in BUILT_IN})
+    return _published
+
+
+def specs(scan: bool = True) -> dict[str, BackendSpec]:
+    """Return every spec by name: built in, registered and installed; of these, without `scan`, what is imported."""
+    if scan:
+        for name, spec in published().items():
+            if name not in _installed:
+                _installed[name] = spec()
+    return {spec.name: spec for spec in BUILT_IN} | _installed | _registered

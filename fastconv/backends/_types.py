@@ -10,7 +10,7 @@ import numpy as np
 from .. import _config
 from .._arguments import clip
 from .._errors import BackendUnsupportedError
-from . import BackendSpec
+from . import BUILT_IN, BackendSpec
 
 # Operands and their types, `numpy.ndarray` for all that no backend owns; empty where no operand is owned.
 Kinds = tuple[tuple[str, type], ...]
@@ -74,15 +74,21 @@ def refuse_types(spec: BackendSpec, kinds: Kinds | None) -> None:
 
 
 def _owners(kind: type) -> list[BackendSpec]:
-    """The backends that own the first class of a type's MRO that any owns."""
+    """The backends that own the first class of a type's MRO that any owns; what a built-in one owns is its alone."""
     if str(kind.__module__).partition(".")[0] in UNOWNED:
         return []
+    built_in = [(_resolve(name), spec) for spec in BUILT_IN for name in spec.owns]
+    found = [spec for other, spec in built_in if other is kind]
+    if found:  # whatever plugins there are
+        return found
     from ._table import specs  # a foreign array is one of the few reasons to look at installed plugins
 
     owned = [(_resolve(name), spec) for spec in specs().values() for name in spec.owns]
     disabled = _config.get("FASTCONV_DISABLE_BACKENDS")
     for base in kind.__mro__:
-        found = [spec for other, spec in owned if other is base]
+        found = [spec for rows in (built_in, owned) for other, spec in rows if other is base]
+        if found and found[0] in BUILT_IN:
+            return found[:1]
         if found:  # one that is disabled says so, unless there is another
             return [spec for spec in found if spec.name not in disabled] or found
     return []
