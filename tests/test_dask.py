@@ -752,6 +752,7 @@ class TestDask(BackendConformance):
     """The conformance kit, on NumPy's arrays and on Dask's, both in small chunks."""
 
     backend = "dask"
+    may_call = ("cpu",)
     least_share = 1.0
     problems = 60
 

@@ -9,11 +9,15 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
 
 import fastconv
+from fastconv.backends import BUILT_IN
+from fastconv.backends._loading import RESERVED, check_spec
+from fastconv.testing import BackendConformance
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(  # those whose functions are public
@@ -118,16 +122,28 @@ def test_python_examples_of_the_pages_run(name):
 def test_the_how_to_shows_the_template_file_by_file():
     """What a reader of the page copies is what `.ci/run` installs and puts through the conformance kit."""
     page, plugin = ROOT / "docs/howto/add-a-backend.md", ROOT / "plugins/template"
-    shown = set()
+    shown, others = set(), []
     for block in code_blocks(page):
         name, _, code = block.partition("\n")
         if name.startswith("# "):
             assert code == (plugin / name[2:]).read_text(), name
             shown.add(name[2:])
+        else:
+            others.append(block)
+    spec, kit = others  # of a backend that has arrays of its own
+    assert check_spec(eval(spec, {"BackendSpec": fastconv.BackendSpec})).owns == ("cupy:ndarray",)
+    names = {"BackendConformance": BackendConformance, "cupy": types.SimpleNamespace(asarray=list, asnumpy=tuple)}
+    exec(kit, names)
+    assert names["TestCuda"]().to_numpy(names["TestCuda"]().make_array((1, 2))) == (1, 2)
     there = {path.relative_to(plugin) for path in plugin.rglob("*.py")}
     assert shown == {str(path) for path in there if path.parts[0] != "build"}
     (toml,) = code_blocks(page, "toml")
     assert toml in (plugin / "pyproject.toml").read_text()
+    fields = re.search(r"`n, groups, .*?`macs`", page.read_text(), re.DOTALL).group()
+    for word in re.findall(r"\b[a-z_]+\b", " ".join(re.findall(r"`([a-z_, \n]+)`", fields))):
+        assert hasattr(fastconv.Problem, word), f"Problem has no {word}"
+    (taken,) = re.findall(r"40 at most; (.*?) are taken", page.read_text(), re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", taken)) == {*RESERVED, *(spec.name for spec in BUILT_IN)}
     commands = " ".join(code_blocks(page, "sh"))
     assert "-p fastconv.testing.plugin --fastconv-backend=windows" in commands
     assert "--fastconv-backend=windows" in (ROOT / ".ci/run").read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -113,6 +115,17 @@ def _same_pattern(got: Array, want: Array) -> bool:
     return all(
         np.array_equal(np.isnan(a), np.isnan(b)) and np.array_equal(a[np.isinf(a)], b[np.isinf(b)]) for a, b in parts
     )
+
+
+@contextlib.contextmanager
+def naming(call: object) -> Iterator[None]:
+    """Note of an error which call it comes from: a backend's own errors do not say."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, fastconv.BackendUnsupportedError):
+            error.add_note(f"in {call}")
+        raise
 
 
 def expect(condition: bool | np.bool_, complaint: str) -> None:
