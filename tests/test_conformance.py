@@ -516,6 +516,17 @@ def test_plugin_runs_the_kit_on_a_backend_by_name(tmp_path):
     assert "Did you mean 'reference'" in wrong.stdout
 
 
+def test_plugin_runs_the_kit_on_numpys_arrays_alone(tmp_path):
+    named = ("-p", "fastconv.testing.plugin", "--fastconv-backend=dask", "--fastconv-problems=10")
+    named = (*named, "-k", "usable or operands or other_backend")
+    done = pytest_run(tmp_path, *named, "--fastconv-may-call", "cpu")
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+    done = pytest_run(tmp_path, *named)
+    assert "1 failed, 2 passed" in done.stdout
+    assert "'cpu' is disabled" in done.stdout
+
+
 def test_plugin_gives_its_fixture_to_other_tests(tmp_path):
     (tmp_path / "test_name.py").write_text("def test(fastconv_backend): assert fastconv_backend == 'reference'\n")
     plugin = ("-p", "fastconv.testing.plugin", "test_name.py")

@@ -17,6 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("fastconv")
     group.addoption(OPTION, metavar="NAME", help="the backend of fastconv to test")
+    group.addoption(
+        "--fastconv-may-call", metavar="NAME", nargs="+", default=(), help="other backends that it may call"
+    )
     group.addoption("--fastconv-problems", type=int, default=300, help="random calls that each test of the kit draws")
 
 
