@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -116,6 +117,19 @@ def test_implementation_is_loaded_once_and_late(doubled):
     assert Doubled.loads == 1
 
 
+def test_implementation_is_loaded_once_by_many_threads(doubled):
+    class Slow(Doubled):
+        def __init__(self):
+            super().__init__()
+            time.sleep(0.1)
+
+    fastconv.register_backend(BackendSpec("slow", Slow))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: conv2d(IMAGE, KERNEL, backend="slow"), range(8)))
+    assert Slow.loads == 1
+    np.testing.assert_array_equal(results, [2 * EXPECTED] * 8)
+
+
 def test_explicit_choice_is_strict(doubled):
     with pytest.raises(fastconv.BackendUnsupportedError, match=r"'doubled' can't compute .* no strided problems"):
         conv2d(IMAGE, KERNEL, stride=2, backend="doubled")
@@ -129,11 +143,19 @@ def test_unsupported_is_refused_for_empty_results_too(doubled):
         conv2d(np.ones((0, 1, 3, 3)), np.ones((1, 1, 2, 2)), stride=2, backend="doubled")
 
 
-def test_unknown_backend_names_those_there_are(table):
+def test_unknown_backend_names_those_there_are(table, monkeypatch):
     said = r"no backend 'refrence' .* cpu, reference.* Did you mean 'reference'"
     with pytest.raises(fastconv.BackendNotFoundError, match=said):
         conv2d(IMAGE, KERNEL, backend="refrence")
     with pytest.raises(LookupError):
+        conv2d(IMAGE, KERNEL, backend="refrence")
+    monkeypatch.setenv("FASTCONV_BACKEND", "gone")
+    _config.reload()
+    with pytest.raises(fastconv.BackendNotFoundError, match=r"no backend 'gone' .*\. FASTCONV_BACKEND names it\."):
+        conv2d(IMAGE, KERNEL)
+    monkeypatch.setenv("FASTCONV_BACKEND", "not a name")
+    _config.reload()
+    with pytest.raises(fastconv.BackendNotFoundError, match=said):
         conv2d(IMAGE, KERNEL, backend="refrence")
 
 

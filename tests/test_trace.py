@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import multiprocessing
 
 import numpy as np
 import pytest
@@ -91,6 +92,20 @@ def test_scopes_follow_asynchronous_tasks():
 
     assert asyncio.run(main()) == [["cpu"] * 3, ["reference"] * 4, ["reference"] * 5, "reference"]
     assert ask() == "cpu"
+
+
+@pytest.mark.parametrize(("method", "expected"), [("fork", "use_backend"), ("spawn", "FASTCONV_BACKEND")])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_scopes_reach_forked_processes_alone(table, monkeypatch, method, expected):
+    """As docs/threads.md has it: a forked child is a copy; a spawned one has what its environment says."""
+    monkeypatch.setenv("FASTCONV_BACKEND", "reference")
+    fastconv.set_default_backend("reference")
+    with fastconv.use_backend("cpu"):
+        context = multiprocessing.get_context(method)
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            report = pool.submit(fastconv.explain, IMAGE, KERNEL).result()
+    assert report.source == expected
+    assert report.backend == ("cpu" if method == "fork" else "reference")
 
 
 def test_trace_sees_this_thread_alone():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from .._errors import (
     BackendResultError,
     BackendUnavailableError,
     BackendUnsupportedError,
+    ConfigError,
 )
 from .._problem import Problem
 from . import BUILT_IN, Backend, BackendPlan, BackendSpec, _compose
@@ -125,7 +127,10 @@ def find(name: str) -> BackendSpec:
     names = dict.fromkeys((*known, *published()))
     close = difflib.get_close_matches(name[:60], names, 1)
     hint = f"Did you mean {close[0]!r}?" if close else "A plugin's distribution has to be installed first."
-    raise BackendNotFoundError(f"no backend {name[:60]!r} is installed; there are {', '.join(names):.300}. {hint}")
+    with contextlib.suppress(ConfigError):
+        if name in _config.get("FASTCONV_BACKEND"):
+            hint = f"FASTCONV_BACKEND names it. {hint}"
+    raise BackendNotFoundError(f"no backend {name[:60]!r} is installed; there are {', '.join(names):.250}. {hint}")
 
 
 def load(name: str) -> Backend:
