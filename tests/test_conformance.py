@@ -366,6 +366,15 @@ def test_a_wrong_backend_fails(table, restored, what):
         assert "in fastconv.testing.random_call(" in caught.value.__notes__[0]
 
 
+def test_settings_that_each_call_leaves_alike_are_seen(table, restored):
+    members = aside(lambda: fastconv.set_default_backend("cpu"))
+    fastconv.register_backend(fastconv.BackendSpec("alike", type("Alike", (ReferenceBackend,), members)))
+    kit = type("Kit", (BackendConformance,), {"backend": "alike", "problems": 60})()
+    kit.test_agrees_with_the_reference()
+    with pytest.raises(MismatchError, match="since the first call fastconv's choice of a backend changed"):
+        kit.test_global_state_is_restored()
+
+
 TESTS = sorted(name for name in dir(BackendConformance) if name.startswith("test_"))
 
 

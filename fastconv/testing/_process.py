@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ class ProcessConformance:
     exact: bool = True
     fork_safe: bool = True
     may_call: tuple[str, ...] = ()
+    _first: ClassVar[dict[str, Any]]
 
     if TYPE_CHECKING:  # `BackendConformance` has them
 
@@ -38,6 +39,11 @@ class ProcessConformance:
         def taken(self, count: int | None = None) -> Iterator[Call]: ...
         def check(self, call: Call, owned: bool = False, **changes: Any) -> bool: ...
         def make_array(self, array: np.ndarray[Any, Any]) -> Any: ...
+
+    def remember(self) -> None:
+        """Take the settings of the process before the first call of this class, for those that each call sets alike."""
+        if "_first" not in vars(type(self)):
+            type(self)._first = snapshot(loading=True)
 
     def test_fork(self) -> None:
         """A forked child of a process that has used the backend can use it too, and ends."""
@@ -76,11 +82,16 @@ class ProcessConformance:
                 # Settings that vary, so that one who sets them to the same each time is found out.
                 with np.errstate(all=("warn", "ignore", "raise")[i % 3]), warnings.catch_warnings():
                     warnings.simplefilter(("error", "default", "always")[i % 3])
+                    self.remember()
                     before = snapshot()
                     fastconv.conv2d(x, weight, bias, **call.options, backend=self.backend)  # a trace would mend scopes
                     after = snapshot()
                 changed = [name for name, value in before.items() if value != after[name]]
                 expect(not changed, f"a call changed {', '.join(changed)}: {call}")
+        now = snapshot(loading=True)
+        # NumPy's may be seeded or set between tests by whoever runs them.
+        changed = [name for name in now if not name.startswith("numpy.") and now[name] != self._first[name]]
+        expect(not changed, f"since the first call {', '.join(changed)} changed")
 
     def test_nothing_is_imported_early(self) -> None:
         """Neither fastconv, nor a look at the backend's description, imports the backend or what it is made of."""

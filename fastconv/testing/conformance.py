@@ -83,6 +83,7 @@ class BackendConformance(OperatorConformance, ProcessConformance):
         """Compute a call with the backend, see that it was the backend that did, and return the values."""
         make = self.make_array if owned else _same
         options = call.options | changes
+        self.remember()
         with naming(call), fastconv.trace() as traced:
             bias = None if call.bias is None else make(call.bias)
             y = fastconv.conv2d(make(call.x), make(call.weight), bias, **options, backend=self.backend)
