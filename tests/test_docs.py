@@ -16,7 +16,7 @@ import pytest
 
 import fastconv
 from fastconv.backends import BUILT_IN
-from fastconv.backends._loading import RESERVED, check_spec
+from fastconv.backends._specs import RESERVED, check_spec
 from fastconv.testing import BackendConformance
 
 ROOT = Path(__file__).parent.parent

@@ -12,6 +12,7 @@ import pytest
 import fastconv
 from fastconv import _config, conv2d
 from fastconv import backends as list_backends
+from fastconv.backends import _patience
 
 IMAGE, KERNEL = np.arange(12.0).reshape(3, 4), np.ones((2, 2))
 EXPECTED = conv2d(IMAGE, KERNEL)
@@ -227,7 +228,7 @@ def test_what_a_plugin_does_to_its_out_stays_with_it(install, tmp_path, name):
 
 
 def test_slow_probe_delays_nobody_else(install, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["fastconv.backends._listing"], "PATIENCE", 0.2)
+    monkeypatch.setattr(_patience, "PATIENCE", 0.2)
     install("sleepy", good("sleepy"))
     (tmp_path / "heavy_sleepy.py").write_text(
         MODULE.replace("pass", "def probe(self):\n        import time; time.sleep(1.5)")
@@ -328,6 +329,28 @@ HANGS = """
     print([name for name in sys.modules if name.startswith("light_")])
 """
 
+LEFT = """
+    import numpy as np
+    import fastconv
+    from fastconv.backends import _patience
+    _patience.PATIENCE = 0.5
+    x, w = np.ones((3, 3)), np.ones((2, 2))
+    class Stranger:
+        def __array__(self, dtype=None, copy=None):
+            return x
+    assert fastconv.conv2d(Stranger(), w).tolist() == [[4.0, 4.0], [4.0, 4.0]]
+    _patience.PATIENCE = 1e6
+    for _ in range(2):
+        verdicts = fastconv.backends()
+        assert verdicts["alpha"] == verdicts["cpu"] == "usable", verdicts
+        assert "'hangs' did not answer within" in verdicts["hangs"], verdicts
+        assert "KeyboardInterrupt" in verdicts["interrupts"], verdicts
+    assert fastconv.explain(x, w).candidates["alpha"].startswith("not asked for; it could")
+    assert fastconv.explain(x, w).candidates["hangs"] == "not asked for"
+    assert "did not answer" in fastconv.show_config()["backends"]["hangs"]
+    print("done")
+"""
+
 
 def test_a_plugin_whose_description_hangs_is_met_by_those_alone_who_ask_for_it(tmp_path):
     """Naming a backend, wrongly even, and arrays that a built-in one owns, import no other plugin."""
@@ -336,6 +359,15 @@ def test_a_plugin_whose_description_hangs_is_met_by_those_alone_who_ask_for_it(t
     add_plugin(tmp_path, "hangs", "import threading; threading.Event().wait()")
     lines = run(HANGS, tmp_path, timeout=60).splitlines()
     assert lines[-1] == str([light])
+
+
+def test_a_description_that_hangs_is_waited_for_once_and_left(tmp_path):
+    """By those who ask for all of them; so is one that raises what the user alone should."""
+    (tmp_path / "heavy_alpha.py").write_text(MODULE)
+    add_plugin(tmp_path, "alpha", good("alpha"))
+    add_plugin(tmp_path, "hangs", "import threading; threading.Event().wait()")
+    add_plugin(tmp_path, "interrupts", "raise KeyboardInterrupt")
+    assert run(LEFT, tmp_path, timeout=60) == "done\n"
 
 
 def test_a_malformed_name_is_not_imported(install):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 from .._arguments import kind_of, read_name, show, told
 from .._operators import OPERATORS
 from . import BUILT_IN, BackendSpec, _table
 from ._compose import how
 from ._table import find, load, specs
-
-PATIENCE = 10.0  # seconds that `backends` waits for one plugin to load and probe
 
 
 def backends(operator: str = "conv2d") -> dict[str, str]:
@@ -47,23 +43,23 @@ def _verdict_on(name: str, spec: BackendSpec, operator: str) -> str:
 
 def _verdict(name: str) -> str:
     if name in _table._loaded or name in {spec.name for spec in BUILT_IN}:
-        return _ask(name, Exception)
-    answer = [f"backend {name!r} did not answer within {PATIENCE:.0f} seconds; it is still loading."]
+        return _ask(name)
+    from ._patience import lateness, within_patience
 
-    def ask() -> None:
-        answer[0] = _ask(name, BaseException)  # no signal comes to this thread: what is raised is the plugin's
+    if name not in specs(scan=False):  # not even its description is there
+        return lateness(name)
 
-    thread = threading.Thread(target=ask, daemon=True, name=f"fastconv probe of {name}")
-    thread.start()
-    thread.join(PATIENCE)
-    return answer[0]
+    def raised(error: BaseException) -> str:
+        return told(error, 500) or f"backend {name!r} raised {type(error).__name__} while it was loaded."
+
+    return within_patience(f"probe of {name}", lambda: _ask(name), raised, lateness(name))
 
 
-def _ask(name: str, caught: type[BaseException]) -> str:
+def _ask(name: str) -> str:
     try:
         load(name)
-    except caught as error:
-        return told(error, 500) or f"backend {name!r} raised {type(error).__name__} while it was loaded."
+    except Exception as error:
+        return told(error, 500)
     return "usable"
 
 
@@ -89,7 +85,7 @@ def register_backend(spec: BackendSpec) -> None:
     >>> fastconv.conv2d([[1, 2]], [[3]], backend="mine")
     array([[3, 6]])
     """
-    from ._loading import check_spec
+    from ._specs import check_spec
 
     check_spec(spec)
     other = specs(scan=False).get(spec.name, spec)

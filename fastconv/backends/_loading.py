@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from .. import _config
-from .._arguments import clip, kind_of, show, told
+from .._arguments import clip, show, told
 from .._errors import (
     BackendError,
     BackendLoadError,
@@ -17,16 +17,15 @@ from .._errors import (
     BackendVersionError,
     ConfigError,
 )
-from . import API, BUILT_IN, Backend, BackendSpec
-from ._types import UNOWNED
+from . import API, Backend, BackendSpec
+from ._patience import lateness, within_patience
+from ._specs import check_name, check_spec
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "fastconv.backends"
 MEMBERS = ("algorithms", "probe", "reject", "plan")
-RESERVED = ("auto", "none", "default")  # words that `backend=` may mean something by one day
-PLACE = r"\w+(\.\w+)*:\w+"
 
 Values = dict[str, tuple[str, "EntryPoint"]]  # of the entry points of one name: value, distribution, what loads it
 
@@ -74,50 +73,6 @@ def _implementation(spec: BackendSpec) -> Callable[[], Backend]:
     return found
 
 
-def check_spec(spec: object) -> BackendSpec:
-    """Return a spec that is well formed, or say what is wrong with it."""
-    if not isinstance(spec, BackendSpec):
-        raise TypeError(f"spec must be a fastconv.BackendSpec, got {kind_of(spec)}.")
-    name = check_name(spec.name)
-    made: object = spec.implementation
-    if not callable(made) and not (isinstance(made, str) and re.fullmatch(PLACE, made)):
-        raise ValueError(
-            f"implementation of backend {name!r} must be 'module:attribute' or something to call, got {show(made)}."
-        )
-    if type(spec.api) is not int:
-        raise ValueError(f"api of backend {name!r} must be an int, got {show(spec.api)}.")
-    for field in ("hint", "distribution"):
-        text: object = getattr(spec, field)
-        if not isinstance(text, str):
-            raise ValueError(f"{field} of backend {name!r} must be a string, got {show(text)}.")
-    for field in ("owns", "accepts", "operators"):
-        values: object = getattr(spec, field)
-        if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
-            raise ValueError(f"{field} of backend {name!r} must be a tuple of strings, got {show(values)}.")
-    for kind in spec.owns + spec.accepts:
-        if not re.fullmatch(PLACE, kind):
-            raise ValueError(f"an array type must be 'module:Class', got {show(kind)} for backend {name!r}.")
-    for kind in spec.owns:
-        if re.split(r"[.:]", kind)[0] in UNOWNED:
-            raise ValueError(f"backend {name!r} can't own {show(kind)}: NumPy's arrays go where the user says.")
-        owner = next((row.name for row in BUILT_IN if kind in row.owns), name)
-        if owner != name:
-            raise ValueError(f"backend {name!r} can't own {show(kind)}, which {owner!r} does; list it in accepts.")
-    return spec
-
-
-def check_name(name: object) -> str:
-    """Return a name that a backend may have, or say why it may not."""
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
-        raise ValueError(
-            "a backend's name must be lower-case letters, digits and underscores, a letter first and 40 at most, "
-            f"got {show(name)}."
-        )
-    if name in RESERVED:
-        raise ValueError(f"the name {name!r} is reserved; choose another.")
-    return name
-
-
 def published(built_in: set[str]) -> dict[str, Callable[[], BackendSpec]]:
     """Return what imports the spec of each installed plugin, by name: its light module, and no implementation.
 
@@ -149,6 +104,17 @@ def _published(name: str, values: Values, taken: bool) -> BackendSpec:
     if all(row._replace(distribution=rows[0].distribution) == rows[0] for row in rows):
         return rows[0]
     return _broken(name, values, ValueError(f"{_origins(values)} publish that name for different backends; keep one"))
+
+
+def import_spec(name: str, spec: Callable[[], BackendSpec]) -> tuple[BackendSpec, bool]:
+    """Import a spec among others, and return whether it is there: one that hangs is told as late, and left."""
+    late = _broken(name, {}, BackendUnavailableError(lateness(name)))
+
+    def raised(error: BaseException) -> BackendSpec:
+        return _broken(name, {}, error)
+
+    found = within_patience(f"description of {name}", spec, raised, late)
+    return found, found is not late
 
 
 def _entry_points(found: dict[str, Callable[[], BackendSpec]]) -> list[tuple[str, EntryPoint]]:

@@ -171,8 +171,12 @@ def published() -> dict[str, Callable[[], BackendSpec]]:
 
 def specs(scan: bool = True) -> dict[str, BackendSpec]:
     """Return every spec by name: built in, registered and installed; of these, without `scan`, what is imported."""
-    if scan:
+    late: dict[str, BackendSpec] = {}
+    if scan and not published().keys() <= _installed.keys():
+        from ._loading import import_spec
+
         for name, spec in published().items():
             if name not in _installed:
-                _installed[name] = spec()
-    return {spec.name: spec for spec in BUILT_IN} | _installed | _registered
+                found, answered = import_spec(name, spec)
+                (_installed if answered else late)[name] = found
+    return {spec.name: spec for spec in BUILT_IN} | _installed | late | _registered
