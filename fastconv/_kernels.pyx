@@ -471,7 +471,7 @@ cdef class Plan:
         return self.cut(threads).scratch_bytes
 
     def packed_bytes(self, int threads):
-        """Return the memory of the weights as the algorithm wants them, where they are packed before all tasks, in bytes."""
+        """Return the memory of the weights as the algorithm wants them, if packed before all tasks, in bytes."""
         cdef const fc_plan *plan = self.cut(threads)
         return plan.packed_bytes if plan.packs_apart or plan.problem.prepared else 0
 
@@ -511,18 +511,8 @@ cdef class Plan:
     def threads(self, int asked=0):
         """Return how many threads a run from this thread would use now, and why."""
         cdef const char *why = NULL
-        cdef int count = self.choose_threads(asked, &why)
+        cdef int count = choose_threads(self.macs, self.plan.n_tasks, asked, &why)
         return count, (<bytes>why).decode()
-
-    cdef int choose_threads(self, int asked, const char **why) noexcept:
-        if asked <= 0 and self.macs < PARALLEL_MACS:
-            why[0] = b"too little work for more"
-            return 1
-        cdef int limit = thread_limit(asked, why)
-        if self.plan.n_tasks < limit:
-            why[0] = b"as many as there are tasks"
-            return <int>self.plan.n_tasks
-        return limit
 
     def pack(self, cnp.ndarray weight, int num_threads=0):
         """Return the weights as the algorithm wants them, for `run`; None where it takes them as they are.
@@ -535,13 +525,16 @@ cdef class Plan:
         packed.algorithm = self.plan.algorithm
         packed.packing = self.plan.packing
         packed.isa = self.plan.isa
-        cdef fc_operands operands
+        cdef job one
+        one.plan = &self.plan
+        one.packs = True
+        self.read_weight(weight, &one.operands)
+        one.operands.packed = packed.data
+        cdef work packing = work(&one, 1, self.plan.n_packs, NULL, 0)
         cdef const char *why = NULL
-        cdef int count = self.choose_threads(num_threads, &why)
-        self.read_weight(weight, &operands)
-        operands.packed = packed.data
+        cdef int count = choose_threads(self.macs, self.plan.n_tasks, num_threads, &why)
         with nogil:
-            run_parts(&self.plan, &operands, 0, self.plan.n_packs, NULL, count)
+            run_turns(&packing, 0, self.plan.n_packs, count)
         return packed
 
     def run(self, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray y, fill, int num_threads=0,
@@ -565,12 +558,18 @@ cdef class Plan:
 
     cdef int compute(self, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray y, fill,
                      int num_threads, Packed packed) except -1:
+        cdef job one
+        one.plan, one.alone = &self.plan, &self.alone
+        self.read_operands(x, weight, bias, y, fill, packed, &one.operands)
+        return run_jobs(&one, 1, self.macs, num_threads)
+
+    cdef int read_operands(self, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray y, fill,
+                           Packed packed, fc_operands *operands) except -1:
         cdef fc_problem *p = &self.plan.problem
         cdef int64_t *x_shape = [p.n, p.ic, p.ih, p.iw]
         cdef int64_t *y_shape = [p.n, p.oc, p.oh, p.ow]
-        cdef fc_operands operands
         self.read("x", x, self.x_axes, x_shape, &operands.x, p.from_bytes)
-        self.read_weight(weight, &operands)
+        self.read_weight(weight, operands)
         self.read("out", y, self.x_axes, y_shape, &operands.y)
         if not cnp.PyArray_ISWRITEABLE(y):
             raise ValueError("out is read-only; pass a writable array.")
@@ -593,42 +592,7 @@ cdef class Plan:
         if packed is not None and (packed.algorithm is not self.plan.algorithm or packed.isa != self.plan.isa
                                    or packed.packing != self.plan.packing or packed.bytes != self.plan.packed_bytes):
             raise ValueError("the packed weights are not this plan's.")
-        cdef const char *why = NULL
-        cdef int count = self.choose_threads(num_threads, &why)
-        cdef const fc_plan *plan = self.cut(count)
-        cdef slab memory
-        cdef int64_t packed_bytes = plan.packed_bytes if packed is None and plan.packs_apart else 0
-        if not take_slab(&memory, count * plan.scratch_bytes + packed_bytes + 64):
-            raise MemoryError(f"no memory for {count} x {plan.scratch_bytes} bytes of scratch and "
-                              f"{packed_bytes} of packed weights.")
-        cdef char *scratch = <char *>((<uintptr_t>memory.data + 63) & ~<uintptr_t>63)
-        operands.packed = scratch + count * plan.scratch_bytes if packed_bytes else NULL
-        if packed is not None:
-            operands.packed = packed.data
-        cdef double slice_macs = SIGNAL_MACS * plan.tile.lanes
-        cdef int64_t step = count * max(<int64_t>min(slice_macs / plan.task_macs, 1e9), <int64_t>1)
-        cdef int64_t begin = 0, end, last, turn, rounds = plan.packs_apart if packed_bytes else 1
-        cdef int64_t packs = plan.n_packs // rounds, tasks = plan.n_tasks // rounds
-        cdef bint brief = count == 1 and self.macs < GIL_MACS and rounds == 1
-        try:
-            if brief:
-                if packed_bytes:
-                    run_parts(plan, &operands, 0, plan.n_packs, NULL, 1)
-                run_parts(plan, &operands, 0, plan.n_tasks, scratch, 1)
-                return 0
-            for turn in range(rounds):
-                if packed_bytes:
-                    with nogil:
-                        run_parts(plan, &operands, turn * packs, (turn + 1) * packs, NULL, count)
-                last = (turn + 1) * tasks
-                while begin < last:
-                    end = min(begin + step, last)
-                    with nogil:
-                        run_parts(plan, &operands, begin, end, scratch, count)
-                    PyErr_CheckSignals()
-                    begin = end
-        finally:
-            give_slab(memory)
+        operands.packed = packed.data if packed is not None else NULL
         return 0
 
     cdef int read(self, str name, cnp.ndarray array, int *axes, int64_t *shape, fc_array *view,
@@ -660,29 +624,149 @@ cdef class Plan:
         return 0
 
 
+# One convolution of those that a call computes together.
+cdef struct job:
+    const fc_plan *plan  # for several threads, and then for as many as there are
+    const fc_plan *alone  # for one
+    fc_operands operands
+    bint packs  # the weights, before its tasks
+
+
 # What the threads of a call share.
 cdef struct work:
-    const fc_plan *plan
-    const fc_operands *operands
+    const job *jobs
+    int n_jobs
+    int64_t turns  # in which each job does an equal share of its parts
     char *scratch  # NULL for packing
+    int64_t scratch_bytes  # of one thread
 
 
-cdef void run_parts(const fc_plan *plan, const fc_operands *operands, int64_t begin, int64_t end, char *scratch,
-                    int count) noexcept nogil:
-    """Tasks begin to end; parts of packing the weights where there is no scratch memory."""
-    cdef work shared
-    shared.plan = plan
-    shared.operands = operands
-    shared.scratch = scratch
-    fc_share(run_part, &shared, begin, end, count)
+def run_together(list plans, list operands, int num_threads=0):
+    """Compute several convolutions at once, and return whether that was done: what packs in rounds goes alone.
+
+    Parameters
+    ----------
+    plans : list of Plan
+        Their plans.
+    operands : list of tuple
+        The x, weight, y and fill of each, as for `Plan.run`; none has a bias. No y shares an element with another, or
+        with any x or weight.
+    num_threads : int
+        As for `Plan.run`.
+    """
+    cdef Plan plan
+    cdef double macs = 0
+    cdef int i
+    for plan in plans:
+        if plan.plan.packs_apart > 1 or plan.plan.problem.bias:
+            return False
+        macs += plan.macs
+    cdef job *jobs = <job *>fc_allocate(len(plans) * sizeof(job))
+    if jobs is NULL:
+        raise MemoryError(f"no memory for {len(plans)} convolutions at once.")
+    try:
+        for i in range(<int>len(plans)):
+            plan = plans[i]
+            jobs[i].plan, jobs[i].alone = &plan.plan, &plan.alone
+            x, weight, y, fill = operands[i]
+            plan.read_operands(x, weight, None, y, fill, None, &jobs[i].operands)
+        run_jobs(jobs, <int>len(plans), macs, num_threads)
+    finally:
+        free(jobs)
+    return True
 
 
-cdef void run_part(const void *shared, int64_t part, int thread) noexcept nogil:
+cdef int choose_threads(double macs, int64_t parts, int asked, const char **why) noexcept:
+    if asked <= 0 and macs < PARALLEL_MACS:
+        why[0] = b"too little work for more"
+        return 1
+    cdef int limit = thread_limit(asked, why)
+    if parts < limit:
+        why[0] = b"as many as there are tasks"
+        return <int>parts
+    return limit
+
+
+cdef int run_jobs(job *jobs, int n_jobs, double macs, int asked) except -1:
+    """Compute several convolutions, those at the same place of their results one after the other.
+
+    Results that lie between one another, as those of a transposed convolution's phases, then share lines of memory, and
+    weights likewise, while a core's cache has them. Weights packed in rounds are for one job alone.
+    """
+    cdef work packing = work(jobs, n_jobs, 0, NULL, 0), tasks = work(jobs, n_jobs, 0, NULL, 0)
+    cdef int64_t packed_bytes = 0
+    cdef double turn_macs = 0
+    cdef int64_t turns = 0
+    cdef int i, rounds = 1
+    cdef const char *why = NULL
+    for i in range(n_jobs):
+        turns = max(turns, jobs[i].plan.n_tasks)
+    cdef int count = choose_threads(macs, turns, asked, &why)
+    for i in range(n_jobs):
+        plan = jobs[i].plan = jobs[i].alone if count == 1 else jobs[i].plan
+        tasks.turns = max(tasks.turns, plan.n_tasks)
+        tasks.scratch_bytes = max(tasks.scratch_bytes, plan.scratch_bytes)
+        turn_macs += plan.task_macs
+        jobs[i].packs = plan.packs_apart and jobs[i].operands.packed is NULL
+        if jobs[i].packs:
+            packed_bytes += (plan.packed_bytes + 63) & ~63
+            packing.turns = max(packing.turns, plan.n_packs)
+            rounds = plan.packs_apart
+    cdef slab memory
+    if not take_slab(&memory, count * tasks.scratch_bytes + packed_bytes + 64):
+        raise MemoryError(f"no memory for {count} x {tasks.scratch_bytes} bytes of scratch and {packed_bytes} of "
+                          "packed weights.")
+    tasks.scratch = <char *>((<uintptr_t>memory.data + 63) & ~<uintptr_t>63)
+    cdef char *packed = tasks.scratch + count * tasks.scratch_bytes
+    for i in range(n_jobs):
+        if jobs[i].packs:
+            jobs[i].operands.packed = packed
+            packed += (jobs[i].plan.packed_bytes + 63) & ~63
+    cdef double slice_macs = SIGNAL_MACS * jobs[0].plan.tile.lanes
+    cdef int64_t step = count * max(<int64_t>min(slice_macs / turn_macs, 1e9), <int64_t>1)
+    cdef int64_t begin = 0, end, last, turn, packs = packing.turns // rounds
+    try:
+        if count == 1 and macs < GIL_MACS and rounds == 1:
+            run_turns(&packing, 0, packs, 1)
+            run_turns(&tasks, 0, tasks.turns, 1)
+            return 0
+        for turn in range(rounds):
+            with nogil:
+                run_turns(&packing, turn * packs, (turn + 1) * packs, count)
+            last = (turn + 1) * (tasks.turns // rounds)
+            while begin < last:
+                end = min(begin + step, last)
+                with nogil:
+                    run_turns(&tasks, begin, end, count)
+                PyErr_CheckSignals()
+                begin = end
+    finally:
+        give_slab(memory)
+    return 0
+
+
+cdef void run_turns(const work *shared, int64_t begin, int64_t end, int count) noexcept nogil:
+    if begin < end:
+        fc_share(run_turn, shared, begin, end, count)
+
+
+cdef void run_turn(const void *shared, int64_t turn, int thread) noexcept nogil:
+    """Of each job the tasks that are a turn's share; parts of packing the weights where there is no scratch memory."""
     cdef const work *w = <const work *>shared
-    if w.scratch is NULL:
-        w.plan.algorithm.pack(w.plan, w.operands, part)
-    else:
-        fc_run_task(w.plan, w.operands, part, w.scratch + thread * w.plan.scratch_bytes)
+    cdef const job *one
+    cdef int64_t parts, part, end
+    cdef int i
+    for i in range(w.n_jobs):
+        one = &w.jobs[i]
+        parts = one.plan.n_tasks if w.scratch is not NULL else one.plan.n_packs if one.packs else 0
+        part = parts // w.turns * turn + min(parts % w.turns, turn)  # products of large numbers would not fit
+        end = part + parts // w.turns + (turn < parts % w.turns)
+        while part < end:
+            if w.scratch is NULL:
+                one.plan.algorithm.pack(one.plan, &one.operands, part)
+            else:
+                fc_run_task(one.plan, &one.operands, part, w.scratch + thread * w.scratch_bytes)
+            part += 1
 
 
 cdef class CallCache:

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import BackendSpec, conv2d, conv2d_grad_bias, conv2d_grad_input, conv2d_grad_weight, conv_transpose2d
+from fastconv import (
+    BackendSpec,
+    Problem,
+    _kernels,
+    conv2d,
+    conv2d_grad_bias,
+    conv2d_grad_input,
+    conv2d_grad_weight,
+    conv_transpose2d,
+)
 from fastconv._operators import OPERATORS, find
+from fastconv.backends.cpu import CpuBackend, CpuPlan
 from fastconv.backends.reference import ReferenceBackend
 from fastconv.testing import BackendConformance, MismatchError, random_call
 from fastconv.testing._operators import DRAWN, SUMS_ALONE, judge_operator, operator_calls
@@ -45,6 +55,54 @@ def test_compositions_agree_with_the_definitions(chunk, operator):
     direct = {} if operator in SUMS_ALONE else {"algorithm": "direct"}
     for call in operator_calls(operator, range(chunk * EACH, (chunk + 1) * EACH)):
         judge_operator(call, call.run("cpu", **direct))
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("algorithm", ["auto", "direct"])
+def test_phases_that_are_computed_together_have_the_bits_of_each_alone(monkeypatch, layout, algorithm):
+    """Strides of different phases, tasks of different sizes, weights packed before and inside tasks; any threads."""
+    rng, order = np.random.default_rng(0), ["NCHW".index(letter) for letter in layout]
+    cases = [  # x, weight, stride, padding, groups
+        ((2, 40, 9, 11), (40, 33, 3, 3), 2, 1, 1),
+        ((1, 64, 17, 30), (64, 70, 5, 4), (3, 2), 0, 1),
+        ((3, 20, 23, 19), (20, 1, 3, 3), 2, 1, 20),
+        ((1, 6, 8, 8), (6, 7, 16, 16), 8, 4, 2),
+        ((1, 300, 7, 7), (300, 96, 4, 4), 2, 1, 1),
+    ]
+    together = CpuPlan.together
+    done = []
+    for x_shape, weight_shape, stride, padding, groups in cases:
+        x, weight = (rng.standard_normal(shape).astype(np.float32) for shape in (x_shape, weight_shape))
+        x = np.ascontiguousarray(x.transpose(order))
+
+        def run(threads, given=(x, weight, None, stride, padding, 1, groups)):
+            options = {"data_format": layout, "weight_format": "OIHW", "algorithm": algorithm, "num_threads": threads}
+            return conv_transpose2d(*given, **options)
+
+        monkeypatch.setattr(CpuPlan, "together", lambda *_: False)
+        alone = run(1)
+        monkeypatch.setattr(CpuPlan, "together", lambda *given: done.append(together(*given)) or done[-1])
+        for threads in (1, 2, 3):
+            np.testing.assert_array_equal(run(threads), alone)
+    assert done == [True] * 3 * len(cases)
+
+
+@pytest.mark.parametrize("kind", [np.complex128, np.float16, ">f8"])
+def test_phases_that_need_conversions_are_computed_one_by_one(monkeypatch, kind):
+    rng, together, done = np.random.default_rng(0), CpuPlan.together, []
+    monkeypatch.setattr(CpuPlan, "together", lambda *given: done.append(together(*given)) or done[-1])
+    x, weight = integers(rng, (1, 4, 6, 6)).astype(kind), integers(rng, (4, 4, 5, 5)).astype(kind)
+    got = conv_transpose2d(x, weight, stride=2)
+    np.testing.assert_array_equal(got, conv_transpose2d(x, weight, stride=2, backend="reference"))
+    assert done == [False]
+
+
+def test_what_packs_its_weights_in_rounds_is_computed_alone():
+    x, weight = np.ones((1, 64, 40, 40)), np.ones((64, 64, 15, 15))
+    plan = CpuBackend().plan(Problem.of(x, weight, algorithm="fft"))
+    run = x, weight, np.full((1, 64, 26, 26), 7.0), 0
+    assert not _kernels.run_together([plan.kernel, plan.kernel], [run, run])
+    assert (run[2] == 7).all()
 
 
 def test_the_judge_refuses_wrong_results():

@@ -52,7 +52,9 @@ class BackendPlan(Protocol):
     the like: the constant K of `conv2d_error_bound`, and how many pixels beside an output's window (rows, columns) its
     error depends on. Or ``error_bound(x, weight, bias)``, the bound itself, which may be an array of the backend's own.
     And ``pack(weight, shared, num_threads)``, for operators that are composed of several convolutions with the same
-    weights: what it makes of these, kept in `shared` for other plans, and handed to the plan as one more argument.
+    weights: what it makes of these, kept in `shared` for other plans, and handed to the plan as one more argument. And
+    ``together(plans, operands, num_threads)``, for those composed of convolutions that write between one another: all
+    of `plans`, each with its (x, weight, result), computed at once; it returns whether it did.
     """
 
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any, num_threads: int) -> Any:

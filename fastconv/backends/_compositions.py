@@ -14,7 +14,7 @@ import numpy as np
 
 from .._axes import Axis
 from .._problem import Problem
-from ._convolve import Array, Plans, convolve, on_views
+from ._convolve import Array, Plans, convolve, convolve_all, on_views
 from ._phases import Phase, folded, steps
 
 
@@ -55,6 +55,7 @@ class GradInput:
             result = np.zeros(result.shape, self.sums)
         elif sum(rows.size * columns.size for _, rows, columns in self.steps) < p.ih * p.iw:
             result[...] = 0  # pixels that no tap reaches
+        parts = []
         for problem, rows, columns in self.steps:
             seen = grad[:, :, rows.cut, columns.cut]
             if 0 in seen.shape:
@@ -70,7 +71,9 @@ class GradInput:
                 with np.errstate(over="ignore", invalid="ignore"):
                     result += part
             else:
-                convolve(plans, problem, seen, taps, result[:, :, rows.pixels, columns.pixels], num_threads)
+                parts.append((problem, seen, taps, result[:, :, rows.pixels, columns.pixels]))
+        if parts:
+            convolve_all(plans, parts, num_threads)
         with np.errstate(over="ignore", invalid="ignore"):
             if bias is not None:
                 result += bias.astype(p.compute)[:, None, None]

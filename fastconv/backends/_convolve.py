@@ -23,6 +23,23 @@ def on_views(p: Problem, **changes: Any) -> Problem:
     return p._replace(**(simple | changes))
 
 
+def convolve_all(plans: Plans, parts: list[tuple[Problem, Array, Array, Array]], num_threads: int) -> None:
+    """Run several convolutions, each a problem, image, kernel and result as for `convolve`, at once if the backend can.
+
+    Results share no elements with each other, nor with an image or a kernel.
+    """
+    together = getattr(plans[parts[0][0]], "together", None) if len(parts) > 1 else None
+    if together is not None:
+        operands = []
+        for problem, image, kernel, result in parts:
+            order = ["NCHW".index(letter) for letter in problem.x_axes]
+            operands.append((image.transpose(order), kernel, result.transpose(order)))
+        if together([plans[problem] for problem, *_ in parts], operands, num_threads):
+            return
+    for problem, image, kernel, result in parts:
+        convolve(plans, problem, image, kernel, result, num_threads)
+
+
 def convolve(
     plans: Plans,
     problem: Problem,

@@ -14,6 +14,7 @@ from .. import _config, _cpus, _kernels
 from .._arguments import PADDING_MODES
 from .._errors import ConfigError
 from .._problem import Problem
+from ._prepared import PreparedCpuPlan, is_ready, ready
 
 Array = np.ndarray[Any, Any]
 
@@ -100,6 +101,16 @@ class CpuPlan:
             shared[key] = self.kernel.pack(ready(weight, self.problem.compute), num_threads)
         return shared.get(key)
 
+    def together(self, plans: list[CpuPlan], operands: list[tuple[Array, Array, Array]], num_threads: int) -> bool:
+        """Compute several convolutions, each with its x, weight and result, if none of them needs a conversion."""
+        runs = []
+        for plan, arrays in zip(plans, operands, strict=True):
+            p = plan.problem
+            if p.compute.kind == "c" or not all(is_ready(array, p.compute) and array.size for array in arrays):
+                return False
+            runs.append((*arrays, p.fill_value))
+        return _kernels.run_together([plan.kernel for plan in plans], runs, num_threads)
+
     def remember(self, calls: Any, arguments: tuple[Any, ...]) -> Any:
         """Let the next call of a function with the same arguments skip all checks, if it needs no conversion."""
         calls = _kernels.CallCache(256) if calls is None else calls
@@ -166,35 +177,3 @@ class CpuPlan:
             if bias is not None:
                 axes = self.problem.x_axes
                 y += bias.reshape([-1 if letter == "C" else 1 for letter in axes]) if "C" in axes else bias
-
-
-class PreparedCpuPlan:
-    """One problem with its weights, packed as its algorithm wants them; `shared` keeps them for other images' plans."""
-
-    def __init__(self, plan: CpuPlan, weight: Array, bias: Array | None, shared: dict[Any, Any]) -> None:
-        problem, isa = plan.problem, plan.kernel.isa
-        self.plan = CpuPlan(problem, isa, *plan.asked, prepared=problem.compute.kind != "c")
-        self.explain = self.plan.explain
-        self.error = self.plan.error
-        self.weight = ready(weight, problem.compute)
-        self.bias = None if bias is None else ready(bias, problem.compute)
-        self.packed = self.plan.pack(self.weight, shared)
-
-    def __call__(self, x: Array, out: Array, num_threads: int) -> Array:
-        """Write the result into `out`."""
-        return self.plan(x, self.weight, self.bias, out, num_threads, self.packed)
-
-    def remember_image(self, calls: Any, x: Array) -> Any:
-        """Let the next call with such an image skip all checks, if it needs no conversion."""
-        calls = _kernels.PreparedCalls(64) if calls is None else calls
-        if self.plan.needs_no_conversion():
-            p = self.plan.problem
-            calls.add(x, self.plan.kernel, self.weight, self.bias, p.fill_value, p.out_shape, self.packed)
-        return calls
-
-
-def ready(array: Array, compute: Any) -> Array:
-    """Return the array in the arithmetic's dtype, native and aligned: itself if it is so already."""
-    if array.dtype != compute:
-        return array.astype(compute)
-    return array if array.flags.aligned else array.copy()
