@@ -231,7 +231,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const fc_channels *kernel = fc_channels_of(plan->isa, p->dtype);
     const int64_t size = element_size(p), lanes = kernel->lanes, taps = p->kh * p->kw, ocg = p->oc / p->groups;
     const cut c = cut_up(p, plan->tile);
-    const int64_t row_block = task % c.row_blocks, vector = task / c.row_blocks % c.vectors, n = task / c.row_blocks / c.vectors;
+    const int64_t vector = task % c.vectors, row_block = task / c.vectors % c.row_blocks, n = task / c.vectors / c.row_blocks;
     const int64_t row0 = part(row_block, c.row_blocks, p->oh), rows = part(row_block + 1, c.row_blocks, p->oh) - row0;
     const int64_t oc = vector * lanes, channels = least(lanes, p->oc - oc);
     const int64_t *x = operands->x.stride, *y = operands->y.stride;
