@@ -178,6 +178,24 @@ def test_remainders_are_exact(sweep, kind, isa_backend, variant, conv2d_by):
         np.testing.assert_array_equal(got, want, err_msg=f"x {x.shape}, weight {weight.shape}")
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8", "i8"])
+@pytest.mark.parametrize("groups", [1, 20])
+def test_what_lies_between_results_stays(groups, kind, isa_backend, variant, conv2d_by):
+    """Results of every length go to every other or every third pixel, as those of a phase do."""
+    rng = np.random.default_rng(0)
+    for width, k in itertools.product((*range(1, 36), 63, 64, 65, 130), (1, 3)):
+        x = rng.integers(-4, 5, (20, 4, width + k - 1)).astype(kind)
+        weight = rng.integers(-4, 5, (20, 20 // groups, k, k)).astype(kind)
+        options = {"groups": groups, "data_format": "CHW", "backend": isa_backend}
+        y = conv2d_by(variant, x, weight, **options)
+        for step in (2, 3) if y is not None else ():
+            room = np.full((20, y.shape[1], step * (width - 1) + 1), 77, kind)
+            conv2d_by(variant, x, weight, out=room[:, :, ::step], **options)
+            np.testing.assert_array_equal(room[:, :, ::step], y)
+            room[:, :, ::step] = 77
+            assert (room == 77).all()
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("kind", ["f4", "f8", "i8"])
 def test_depthwise_is_exact(kind, layout, isa_backend, variant, conv2d_by):

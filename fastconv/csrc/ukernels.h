@@ -149,6 +149,8 @@ typedef struct {
     int64_t least; /* elements that a row must have, */
     void (*copy[3])(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count); /* by stride */
     void (*widen)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count); /* from bytes */
+    void (*spread)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count); /* to every other */
+                                                               /* element, however few, the rest untouched; or NULL */
 } fc_moves;
 
 /* to[j][i] = from[i][j] for i < rows and j < columns: elements that lie one after the other in a row. Row j of `to` lies

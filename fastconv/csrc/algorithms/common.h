@@ -118,6 +118,19 @@ static inline void spread(char *to, int64_t to_step, const char *from, int64_t f
             memcpy(to + j * to_step, from + j * from_step, 8);
 }
 
+/* Some rows of elements that lie side by side to rows where they do not: all pixels of one phase of a stride. */
+static inline void spread_rows(const fc_plan *plan, char *to, int64_t to_row, int64_t to_step, const char *from, int64_t from_row,
+                               int64_t rows, int64_t count)
+{
+    const int64_t size = element_size(&plan->problem);
+    const fc_moves *moves = fc_moves_of(plan->isa, plan->problem.dtype);
+    if (to_step == 2 * size && moves->spread)
+        moves->spread(to, to_row, from, from_row, rows, count);
+    else
+        for (int64_t r = 0; r < rows; r++)
+            spread(to + r * to_row, to_step, from + r * from_row, size, count, size);
+}
+
 /* Finished sums, a row for each channel, to pixels that do not lie side by side. */
 static inline void scatter(const fc_plan *plan, char *to, int64_t channel_step, int64_t pixel_step, const char *from,
                            int64_t from_step, int64_t channels, int64_t count)
@@ -127,8 +140,7 @@ static inline void scatter(const fc_plan *plan, char *to, int64_t channel_step, 
         plan->transpose(to, NULL, pixel_step, from, from_step, channels, count);
         return;
     }
-    for (int64_t o = 0; o < channels; o++)
-        spread(to + o * channel_step, pixel_step, from + o * from_step, size, count, size);
+    spread_rows(plan, to, channel_step, pixel_step, from, from_step, channels, count);
 }
 
 /* Finished sums, a row for each pixel, to pixels of the array `y` from `to` on that follow one another. */
@@ -140,8 +152,20 @@ static inline void store_pixels(const fc_plan *plan, const fc_array *y, char *to
         plan->transpose(to, NULL, channel_step, from, from_step, pixels, channels);
         return;
     }
-    for (int64_t o = 0; o < channels; o++)
-        spread(to + o * channel_step, pixel_step, from + o * size, from_step, pixels, size);
+    if (channel_step == size) {
+        for (int64_t j = 0; j < pixels; j++)
+            copy_run(to + j * pixel_step, from + j * from_step, channels * size);
+        return;
+    }
+    enum { CHANNELS = 16, PIXELS = 64 }; /* 8 KiB at most */
+    _Alignas(64) char turned[CHANNELS * PIXELS * 8];
+    const int64_t row = PIXELS * size;
+    for (int64_t c = 0; c < channels; c += CHANNELS)
+        for (int64_t j = 0; j < pixels; j += PIXELS) {
+            const int64_t high = least(CHANNELS, channels - c), wide = least(PIXELS, pixels - j);
+            plan->transpose(turned, NULL, row, from + j * from_step + c * size, from_step, wide, high);
+            spread_rows(plan, to + c * channel_step + j * pixel_step, channel_step, pixel_step, turned, row, high, wide);
+        }
 }
 
 static inline int64_t chain_length(const fc_problem *p)

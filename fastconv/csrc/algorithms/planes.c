@@ -187,8 +187,8 @@ typedef struct {
 
 /* A block of outputs of one output channel: `run` says all but where and how much. With masks, those of one column of tiles
  * after the other, `begin` and `end` are those of the block's first row. */
-static void run_block(const leaf *l, const fc_rows_run *all, int64_t dilation, int64_t rows, char *y, const int64_t *y_stride,
-                      char *sums, int64_t size)
+static void run_block(const fc_plan *plan, const leaf *l, const fc_rows_run *all, int64_t dilation, int64_t rows, char *y,
+                      const int64_t *y_stride, char *sums, int64_t size)
 {
     const int64_t lanes = l->across.lanes, together = l->together;
     const int direct = y_stride[3] == size;
@@ -214,8 +214,8 @@ static void run_block(const leaf *l, const fc_rows_run *all, int64_t dilation, i
                 run.y_row = direct ? y_stride[2] * together : wide * lanes * size;
                 run.masks = all->masks + l->masks * t;
                 l->run[wide](&run);
-                for (int64_t i = 0; i < run.rows && !direct; i++)
-                    spread(to + i * y_stride[2] * together, y_stride[3], sums + i * run.y_row, size, (wide - 1) * lanes + run.last, size);
+                if (!direct)
+                    spread_rows(plan, to, y_stride[2] * together, y_stride[3], sums, run.y_row, run.rows, (wide - 1) * lanes + run.last);
             }
         }
 }
@@ -317,8 +317,8 @@ static void multiply(const fc_plan *plan, const fc_operands *operands, const lea
                     copy_one(weight, operands->weight.data + o * w[0] + i * w[1] + ky * w[2] + kx * w[3], size);
         run->w = l->dense ? operands->weight.data + o * w[0] : weights;
         run->bias = operands->bias ? operands->bias + o * operands->bias_stride : NULL;
-        run_block(l, run, p->dh, b->rows, operands->y.data + n * y[0] + o * y[1] + b->row * y[2] + b->column * y[3], y, sums,
-                  size);
+        run_block(plan, l, run, p->dh, b->rows, operands->y.data + n * y[0] + o * y[1] + b->row * y[2] + b->column * y[3], y,
+                  sums, size);
     }
 }
 

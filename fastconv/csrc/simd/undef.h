@@ -1,5 +1,4 @@
 /* Forgets one instruction set, so that the next one's header can be read. */
-
 #undef FC_TARGET
 #undef FC_RUNS_HERE
 #undef FC_MASKS
@@ -20,6 +19,7 @@
 #undef FC_STORE_f32
 #undef FC_LOAD_FIRST_f32
 #undef FC_LOAD_SOME_f32
+#undef FC_STORE_SOME_f32
 #undef FC_STORE_FIRST_f32
 #undef FC_SPLAT_f32
 #undef FC_FMA_f32
@@ -43,6 +43,7 @@
 #undef FC_STORE_f64
 #undef FC_LOAD_FIRST_f64
 #undef FC_LOAD_SOME_f64
+#undef FC_STORE_SOME_f64
 #undef FC_STORE_FIRST_f64
 #undef FC_SPLAT_f64
 #undef FC_FMA_f64

@@ -16,7 +16,7 @@
  * test of the running processor), FC_VEC_i64 (a vector of integers, from which i64.h makes the verbs for T = i64),
  * FC_KEEP(v) (v is in a register now, and not loaded again) and FC_MASKS: 1 where one instruction loads or stores some lanes alone,
  * and FC_LOAD_FIRST_T(p, n) loads the first n, FC_LOAD_SOME_T(p, m) those of the bits of m, an FC_MASK_T, with 0 in the
- * others, and FC_KEEP_MASK is there; else 0.
+ * others, FC_STORE_SOME_T(p, v, m) stores them and touches no other, and FC_KEEP_MASK is there; else 0.
  * Where half a vector takes half the time of one, FC_TAIL_T is how many lanes it has, and there are FC_TAIL_VEC_T,
  * FC_TAIL_OF_T(v), the first of a whole vector's, FC_TAIL_FMA_T(a, b, c), and FC_TAIL_LOAD_T(p, m) and FC_TAIL_STORE_T(p, v, m),
  * which touch the lanes in m, an FC_TAIL_MASK_T, alone.

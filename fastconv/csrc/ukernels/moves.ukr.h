@@ -58,6 +58,42 @@ static void FC_PASTE2(FC_NAME, pick)(char *to, int64_t to_row, const char *from,
     }
 }
 
+#if FC_MASKS
+#if V(LANES) == 16
+#define FC_LOW 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7
+#define FC_HIGH 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15
+#else
+#define FC_LOW 0, 0, 1, 1, 2, 2, 3, 3
+#define FC_HIGH 4, 4, 5, 5, 6, 6, 7, 7
+#endif
+
+/* Each half of a vector is stored with every element twice, and every other lane left out. */
+static void FC_PASTE2(FC_NAME, spread)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count)
+{
+    const V(MASK) others = (V(MASK))0x5555;
+    for (; rows > 0; rows--, to += to_row, from += from_row) {
+        const FC_ELEMENT *x = (const FC_ELEMENT *)from;
+        FC_ELEMENT *y = (FC_ELEMENT *)to;
+        int64_t j = 0;
+        for (; j + V(LANES) <= count; j += V(LANES)) {
+            const V(VEC) v = V(LOAD)(x + j);
+            V(STORE_SOME)(y + 2 * j, __builtin_shufflevector(v, v, FC_LOW), others);
+            V(STORE_SOME)(y + 2 * j + V(LANES), __builtin_shufflevector(v, v, FC_HIGH), others);
+        }
+        if (j < count) {
+            const V(VEC) v = V(LOAD_FIRST)(x + j, count - j);
+            const uint32_t some = 0x55555555u & (uint32_t)((1ull << 2 * (count - j)) - 1);
+            V(STORE_SOME)(y + 2 * j, __builtin_shufflevector(v, v, FC_LOW), (V(MASK))some);
+            if (2 * (count - j) > V(LANES))
+                V(STORE_SOME)(y + 2 * j + V(LANES), __builtin_shufflevector(v, v, FC_HIGH), (V(MASK))(some >> V(LANES)));
+        }
+    }
+}
+
+#undef FC_LOW
+#undef FC_HIGH
+#endif
+
 /* Compilers make vectors of it. */
 static void FC_PASTE2(FC_NAME, widen)(char *to, int64_t to_row, const char *from, int64_t from_row, int64_t rows, int64_t count)
 {
@@ -73,6 +109,9 @@ static const fc_moves FC_NAME = {
     .least = FC_MASKS ? 1 : V(LANES),
     .copy = {NULL, FC_PASTE2(FC_NAME, copy), FC_PASTE2(FC_NAME, pick)},
     .widen = FC_PASTE2(FC_NAME, widen),
+#if FC_MASKS
+    .spread = FC_PASTE2(FC_NAME, spread),
+#endif
 };
 
 #undef FC_PICK
