@@ -5,6 +5,7 @@ Layouts are told by letters and ranks, never guessed from sizes.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
@@ -88,10 +89,17 @@ def extent(name: str, axis: Axis, padding: object, shapes: str) -> Axis:
 
 def canonical(array: np.ndarray[Any, Any], axes: str, order: str) -> np.ndarray[Any, Any]:
     """View of an array with other letters in another order; axes that it does not have are of size 1."""
-    present = [axes.index(letter) for letter in order if letter in axes]
-    absent = [i for i, letter in enumerate(order) if letter not in axes]
+    if axes == order:
+        return array
+    present, absent = _places(axes, order)
     view = array.transpose(present)
-    return np.expand_dims(view, tuple(absent)) if absent else view
+    return np.expand_dims(view, absent) if absent else view
+
+
+@functools.cache
+def _places(axes: str, order: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    present = tuple(axes.index(letter) for letter in order if letter in axes)
+    return present, tuple(i for i, letter in enumerate(order) if letter not in axes)
 
 
 def refuse(sentence: str, context: str) -> NoReturn:

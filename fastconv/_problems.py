@@ -46,9 +46,11 @@ def problem_of(operator: str, arrays: tuple[Any, ...], arguments: tuple[Any, ...
 
 def _is_plain(value: object) -> bool:
     """Whether equal values of this type are the same argument."""
+    if type(value) in PLAIN:
+        return True
     if type(value) is tuple:
         return len(value) <= LONGEST and all(
             type(one) is int or (type(one) is tuple and len(one) <= LONGEST and all(type(x) is int for x in one))
             for one in value
         )
-    return type(value) in PLAIN or isinstance(value, np.dtype)
+    return isinstance(value, np.dtype)

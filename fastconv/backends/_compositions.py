@@ -74,11 +74,12 @@ class GradInput:
                 parts.append((problem, seen, taps, result[:, :, rows.pixels, columns.pixels]))
         if parts:
             convolve_all(plans, parts, num_threads)
-        with np.errstate(over="ignore", invalid="ignore"):
-            if bias is not None:
-                result += bias.astype(p.compute)[:, None, None]
-            if not in_place:
-                p.nchw(out)[...] = result
+        if bias is not None or not in_place:
+            with np.errstate(over="ignore", invalid="ignore"):
+                if bias is not None:
+                    result += bias.astype(p.compute)[:, None, None]
+                if not in_place:
+                    p.nchw(out)[...] = result
 
 
 class Transpose(GradInput):

@@ -32,8 +32,7 @@ def convolve_all(plans: Plans, parts: list[tuple[Problem, Array, Array, Array]],
     if together is not None:
         operands = []
         for problem, image, kernel, result in parts:
-            order = ["NCHW".index(letter) for letter in problem.x_axes]
-            operands.append((image.transpose(order), kernel, result.transpose(order)))
+            operands.append((_in_order(image, problem.x_axes), kernel, _in_order(result, problem.x_axes)))
         if together([plans[problem] for problem, *_ in parts], operands, num_threads):
             return
     for problem, image, kernel, result in parts:
@@ -56,12 +55,16 @@ def convolve(
     """
     plan = plans[problem]
     packed = () if shared is None or not hasattr(plan, "pack") else (plan.pack(kernel, shared, num_threads),)
-    order = ["NCHW".index(letter) for letter in problem.x_axes]
-    written = result.transpose(order)
-    given = plan(image.transpose(order), kernel, bias, written, num_threads, *packed)
+    written = _in_order(result, problem.x_axes)
+    given = plan(_in_order(image, problem.x_axes), kernel, bias, written, num_threads, *packed)
     if given is not written:
         if type(given) is not np.ndarray or given.shape != written.shape or given.dtype != problem.dtype:
             raise BackendResultError(
                 f"conv2d of the backend returned {kind_of(given)} that is not its result, as a part of this."
             )
         written[...] = given
+
+
+def _in_order(array: Array, axes: str) -> Array:
+    """An array with the axes N, C, H, W in the order of a problem of `on_views`."""
+    return array if axes == "NCHW" else array.transpose(["NCHW".index(letter) for letter in axes])

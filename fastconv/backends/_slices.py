@@ -168,8 +168,9 @@ class Slices:
             place[...] = p.fill_value if read is None else split[:, :, read]
         sn, _, sd, *strides = room.strides
         batch = (step.windows, sn if groups > 1 else step.apart * sd) if self.by_image else (len(x), sn)
-        channels = (groups * a.k * c, strides[0])
-        return _view(room, batch, channels, *zip(sizes, strides[1:], strict=True))
+        memory = room if room.base is None else room.base  # which is contiguous; `_view` takes ten times as long
+        shape, steps = (batch[0], groups * a.k * c, *sizes), (batch[1], *strides)
+        return np.ndarray(shape, room.dtype, memory, 0, steps)
 
 
 def _pieces(size: int, most: int) -> Iterator[slice]:
