@@ -247,6 +247,10 @@ def test_filters_on_the_pixels_of_image_files_have_the_bits_of_any_other_layout(
     cases += [(3, 9, 50, (4, 7), {"padding": 9, "padding_mode": mode}) for mode in fastconv.PADDING_MODES[1:]]
     cases += [(c, 40, 37, (3, 2), {"dilation": (7, 3), "padding": (5, 4), "fill_value": 2}) for c in (2, 3, 4)]
     cases += [(3, 17, 40, (3, 3), {"stride": (s, 1), "padding": 1}) for s in (2, 3, 5)]
+    # Rows and columns in the middle that are read in place, with some all around that are not.
+    cases += [(c, 23, 205, (5, 3), {"padding": (2, 1)}) for c in (2, 3, 4)]
+    cases += [(3, 40, 205, (2, 7), {"padding": ((1, 3), (4, 2)), "stride": (s, 1)}) for s in (1, 2, 3)]
+    cases += [(3, 50, 205, (3, 2), {"padding": 3, "dilation": (d, 4)}) for d in (2, 5)]
     for i, (c, h, w, (kh, kw), options) in enumerate(cases):
         image = rng.integers(0, 256, (2, c, h, w)).astype("u1")
         image = image if i % 2 else rng.standard_normal(image.shape).astype(kind)

@@ -114,7 +114,7 @@ typedef struct {
 
 /* The same for up to FC_ROWS_MAX rows and without masks where weights alternate along a row, with a period of some vectors: weight
  * w[k][t][j % (period * lanes)], likewise the bias, and `last` elements of a row are stored. By period and vectors; NULL where
- * there is none. */
+ * there is none. Period 0 is where all lanes have the same weights: w[k][t], and one element of a bias. */
 typedef struct {
     int lanes;
     fc_rows_fn run[5][7];
