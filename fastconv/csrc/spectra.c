@@ -16,6 +16,7 @@ enum {
     ENDS = 12,               /* and to load its factors and store it; */
     PIXEL = 14,              /* to bring or take away a line of 64 bytes, */
     FAR_BYTES = 1 << 20,     /* of an image that does not stay in the second-level cache, */
+    FAR_LINE = 30,           /* and to write a line of such a result, where several channels' spectra lie between two tiles; */
     STREAM = 4,              /* to call in a line of kernels' spectra, */
     STREAM_FAR = 10,         /* from memory, where a plan keeps more than */
     KEPT_BYTES = 20 << 20,   /* so many of them, */
@@ -55,6 +56,15 @@ static double apart(const fc_problem *p, int64_t channels, int64_t image, int64_
     const int64_t step = channels * element_size(p);
     const double line = step * image > FAR_BYTES ? (double)least(step, 64) / 32 : 0;
     return p->channels_last && channels > 1 ? (double)least(pixels, image) * (1.5 + line) : 0;
+}
+
+/* Estimated cycles to write the result of several channels to memory, in pieces of rows; channels last are in `apart`. On Granite Rapids
+ * it takes more than 100 a line. */
+static double written(const fc_problem *p)
+{
+    const double bytes = (double)(p->oh * p->ow) * (double)p->oc * (double)element_size(p);
+    const int several = p->ic > p->groups || p->oc > p->groups;
+    return several && !p->channels_last && bytes > FAR_BYTES ? bytes / 64 * FAR_LINE : 0;
 }
 
 /* Estimated cycles of one thread. */
@@ -98,5 +108,6 @@ fc_spectrum fc_cheapest_spectrum(const fc_problem *p, const fc_tile *tile, doubl
     const double tiles = (double)p->groups * (double)best.tiles, again = (double)(best.oc_rounds * best.oc_blocks);
     *least_cost += tiles * (double)(p->ic / p->groups) * again * apart(p, p->ic, p->ih * p->iw, 2 * best.down.points * best.across.points);
     *least_cost += tiles * (double)(p->oc / p->groups) * apart(p, p->oc, p->oh * p->ow, best.tall * best.wide);
+    *least_cost += written(p);
     return best; /* the same in all layouts, to the same bits */
 }

@@ -80,7 +80,7 @@ static parts parts_of(const fc_plan *plan, const fc_spectrum *s)
     at.of_results = fc_vector_bytes(plan, at.tiles * at.kernels);
     at.slab = ceil_div(s->across.points * at.column, 64) * 64;
     at.rows = at.slab + most(s->down.points * at.vectors_down, s->across.points * at.vectors_across) * 2 * pixel;
-    at.pixels = at.rows + (FC_FFT_ROWS + 1) * s->across.points * size;
+    at.pixels = at.rows + 2 * s->down.points * pixel + (FC_FFT_ROWS + 1) * s->across.points * size;
     at.results = ceil_div(at.pixels + (at.alone ? 0 : s->vectors * at.of_pixels), 64) * 64;
     at.squares = at.results + (at.alone ? 0 : s->vectors * at.of_results);
     at.box = ceil_div(at.squares + at.tiles * pixel, 64) * 64;
@@ -241,29 +241,29 @@ static void finish_down(const job *j, const fc_box *box, int64_t channel)
     fc_write(scale, 1 / (double)(points * j->s->across.points), p->dtype);
     fc_fft_outer_run run = {.step = span * step, .vector = j->at->block, .twiddles = j->operands->packed, .scale = scale,
                             .bias = j->operands->bias ? j->operands->bias + channel * j->operands->bias_stride : NULL};
+    for (int64_t k = 0; there && rest && k < span; k++) {
+        for (int64_t i = 0; i < 2 * radix; i++)
+            run.to[i] = others + (k + i % radix * span + i / radix * points) * lanes * size;
+        run.numbers = j->scratch + k * step + vectors * run.vector;
+        run.vectors = 1;
+        fc_fft_of(plan->isa, p->dtype)->finish[radix](&run);
+    }
     for (int64_t k = 0; k < span; k++) {
-        char *rows[FC_FFT_ROWS];
+        char *rows[FC_FFT_ROWS], *const none = others + 2 * points * lanes * size;
         for (int64_t i = 0; i < 2 * radix; i++) {
             const int64_t row = k + i % radix * span + i / radix * points;
             rows[i] = row < box->rows ? image + row * y[2] : NULL;
-            run.to[i] = rows[i] ? rows[i] : others + i * j->s->across.points * size;
+            run.to[i] = rows[i] && there ? rows[i] : none + i * j->s->across.points * size;
         }
         run.numbers = j->scratch + k * step;
-        run.vectors = vectors;
+        run.vectors = there ? vectors : ceil_div(rest, lanes);
         fc_fft_of(plan->isa, p->dtype)->finish[radix](&run);
-        if (!rest)
-            continue;
-        for (int64_t i = 0; i < 2 * radix; i++)
-            run.to[i] = others + i * j->s->across.points * size;
-        run.numbers += vectors * run.vector;
-        run.vectors = ceil_div(rest, lanes);
-        fc_fft_of(plan->isa, p->dtype)->finish[radix](&run);
-        for (int64_t i = 0; i < 2 * radix; i++)
-            if (rows[i] && there)
-                memcpy(rows[i] + done * size, run.to[i], (size_t)(rest * size));
-            else if (rows[i])
+        for (int64_t i = 0; i < 2 * radix && !there; i++)
+            if (rows[i])
                 scatter(plan, rows[i], 0, y[3], run.to[i], 0, 1, rest);
     }
+    for (int64_t row = 0; there && rest && row < box->rows; row++)
+        memcpy(image + row * y[2] + done * size, others + row * lanes * size, (size_t)(rest * size));
 }
 
 /* Turned over and transformed down, to a tile's outputs of one channel. */
