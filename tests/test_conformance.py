@@ -631,7 +631,7 @@ def test_what_an_installed_backend_does_elsewhere(table, tmp_path, monkeypatch, 
         f"import fastconv\nBACKEND = fastconv.BackendSpec({name!r}, '{name}_part:Backend')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])))
     members = {"backend": name, "problems": 200, "may_call": ("cpu",) * (name == "other")}
     kit = type("Kit", (BackendConformance,), members)()
     if words is None:
