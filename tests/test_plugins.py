@@ -370,6 +370,29 @@ def test_a_description_that_hangs_is_waited_for_once_and_left(tmp_path):
     assert run(LEFT, tmp_path, timeout=60) == "done\n"
 
 
+MANY = """
+    import threading
+    import fastconv
+    verdicts, gate = [], threading.Barrier(8)
+    def look():
+        gate.wait()
+        verdicts.append(fastconv.backends()["alpha"])
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(set(verdicts))
+"""
+
+
+def test_a_slow_description_is_waited_for_by_all_who_ask(tmp_path):
+    """Whoever came while another thread waited was told at once that it is late."""
+    (tmp_path / "heavy_alpha.py").write_text(MODULE)
+    add_plugin(tmp_path, "alpha", "import time; time.sleep(0.5)\n" + good("alpha"))
+    assert run(MANY, tmp_path, timeout=60) == "{'usable'}\n"
+
+
 def test_a_malformed_name_is_not_imported(install):
     """Neither variable could disable it."""
     light = install("Bad-Name", LIGHT["raises"][0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,7 +12,8 @@ PATIENCE = 10.0  # seconds that others wait for one plugin, once
 
 T = TypeVar("T")
 
-_asked: dict[str, tuple[threading.Thread, list[Any]]] = {}
+# Who is asked a question, what it answers, when it has, and until when it is waited for.
+_asked: dict[str, tuple[threading.Thread, list[Any], threading.Event, float]] = {}
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_asked.clear)  # its threads are not in the child
@@ -20,28 +22,29 @@ if hasattr(os, "register_at_fork"):
 def within_patience(what: str, ask: Callable[[], T], raised: Callable[[BaseException], T], late: T) -> T:
     """Return what `ask` returns, what `raised` makes of an error, or `late` if there is no answer yet.
 
-    `what` names the question. While it has no answer it is not asked again, nor waited for again.
+    `what` names the question. While it has no answer it is not asked again, and all who ask wait for the same time.
     """
-    answers: list[T] = []
+    own: list[T] = []
+    told = threading.Event()
 
     def run() -> None:
         try:
-            answers.append(ask())
+            own.append(ask())
         except BaseException as error:  # no signal comes to this thread: what is raised is the plugin's
-            answers.append(raised(error))
+            own.append(raised(error))
+        told.set()
 
-    known = _asked.get(what)
-    if known is None:
-        thread = threading.Thread(target=run, daemon=True, name=f"fastconv: {what}")
-        _asked[what] = thread, answers
+    mine = threading.Thread(target=run, daemon=True, name=f"fastconv: {what}")
+    thread, answers, answered, end = _asked.setdefault(what, (mine, own, told, time.monotonic() + PATIENCE))
+    if thread is mine:
         thread.start()
-        thread.join(PATIENCE)
-    else:
-        answers = known[1]
+    if thread is not threading.current_thread():  # as where a plugin asks for all while it is asked itself
+        answered.wait(max(0.0, end - time.monotonic()))
     if not answers:
         return late
     _asked.pop(what, None)
-    return answers[0]
+    found: T = answers[0]
+    return found
 
 
 def lateness(name: str) -> str:
