@@ -45,8 +45,9 @@ def execute(
             f"there is no memory for a result of shape {problem.out_shape} and dtype {problem.dtype}, or for what "
             f"backend {name!r} needs to compute it: {told(error).rstrip('.')}."
         ) from error
-    except SystemExit as error:
+    except BaseException as error:
         refuse_exit(name, error)
+        raise
     if result is not given:
         if type(result) is not np.ndarray or result.shape != problem.out_shape or result.dtype != problem.dtype:
             raise _wrong_result(name, problem, result)
@@ -72,8 +73,9 @@ def execute_owned(
             )
     try:
         result = plan(*operands, out, num_threads)
-    except SystemExit as error:
+    except BaseException as error:
         refuse_exit(name, error)
+        raise
     if result is out and out is not None:
         return out
     try:

@@ -148,6 +148,11 @@ RUNNING = {  # members of a class that loads, and what a call with it raises
         fastconv.BackendResultError,
         "tried to end the process",
     ),
+    "closeslate": (
+        "def plan(self, p): return lambda *a: (i for i in ()).throw(GeneratorExit)",
+        fastconv.BackendResultError,
+        "tried to end the process.*: GeneratorExit",
+    ),
     "crashes": ("def plan(self, p): return lambda *a: 1 / 0", ZeroDivisionError, "division by zero"),
 }
 
