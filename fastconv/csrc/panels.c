@@ -32,7 +32,7 @@ void fc_transform_weights(const fc_plan *plan, const fc_operands *operands, cons
 {
     const fc_problem *p = &plan->problem;
     const fc_winograd *kernels = fc_winograd_of(plan->isa, p->dtype);
-    const int64_t first = part(panel, c->panels, c->vecs), vecs = part(panel + 1, c->panels, c->vecs) - first;
+    const int64_t first = part(panel, c->panels, c->vecs), vecs = fc_panel_vecs(c, panel);
     const int64_t lanes = plan->tile->lanes, pixel = lanes * element_size(p), row = vecs * pixel, taps = p->kh * p->kw;
     const int64_t point = fc_point_bytes(plan, vecs, channels);
     char packed[TAPS * FC_TILE_MAX_COLUMNS * 4] __attribute__((aligned(64)));

@@ -2,9 +2,9 @@
  *
  * Output pixels are numbered through the rows of the result, and cut into register tiles. The pixels of a tile, a row for
  * each input channel, serve all output channels of a task: copied into a panel, or read where they lie if output channels are
- * too few to be worth the copy. The weights are read where they lie; a plan's are packed beforehand, those of a tile's output channels
- * side by side. With one tap the chain goes through the channels in their order, and its sums go from the registers to the result
- * where that is packed.
+ * too few to be worth the copy. The weights are read where they lie; a plan's are packed beforehand, those of a tile's output
+ * channels side by side. With one tap the chain goes through the channels in their order, and its sums go from the registers
+ * to the result where that is packed.
  *
  * Loops of a task: tiles of pixels > channel groups that fit the cache > tiles of output channels > the chain.
  *
@@ -309,7 +309,8 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 copy_pixels(plan, operands, image + c0 * x[1], steps, first, count, columns, panel);
             const char *const pixels = in_place ? image + c0 * x[1] + first * size : panel;
             const int ends_here = direct && last; /* until then sums wait in scratch memory, whose vectors cross no line */
-            fc_tile_ends ends = {.from_step = pitch, .to_step = ends_here ? y[1] : pitch, .row_bias_step = operands->bias_stride, .tail = tail};
+            fc_tile_ends ends = {.from_step = pitch, .row_bias_step = operands->bias_stride, .tail = tail};
+            ends.to_step = ends_here ? y[1] : pitch;
             for (int64_t o = oc_tile0; o < oc_tile1; o++) {
                 const int64_t oc = part(o, c.oc_tiles, ocg) - oc0, height = part(o + 1, c.oc_tiles, ocg) - oc0 - oc;
                 ends.from = c0 ? sums + oc * pitch : NULL;
