@@ -521,7 +521,15 @@ def test_is_not_finite_where_the_result_is_not():
 
 def test_other_backends_and_integers():
     x, weight = np.ones((1, 3, 9, 9), "f4"), np.ones((2, 3, 3, 3), "f4")
-    assert conv2d_error_bound(x, weight, backend="reference").max() < 1e-6 * conv2d_error_bound(x, weight).max()
+    of_reference = conv2d_error_bound(x, weight, backend="reference")  # 28 roundings in float64, and one to float32
+    np.testing.assert_allclose(of_reference, 27 * 2.0**-24, rtol=1e-6)
+    narrow = x + np.float32(0.1), weight * np.float32(0.7)
+    exact = conv2d(*(array.astype("f8") for array in narrow))
+    error = abs(conv2d(*narrow, backend="reference") - exact)
+    assert error.any()
+    assert (error <= conv2d_error_bound(*narrow, backend="reference")).all()
+    of_double = conv2d_error_bound(*(array.astype("f8") for array in narrow), backend="reference")
+    np.testing.assert_allclose(of_double, conv2d_error_bound(*(array.astype("f8") for array in narrow)))
     assert not conv2d_error_bound(x.astype("i4"), weight.astype("i4")).any()
     assert conv2d_error_bound(x[:0], weight).shape == (0, 2, 7, 7)
     with pytest.raises(ValueError, match="channels"):

@@ -41,10 +41,11 @@ class ReferencePlan:
         self.problem = problem
 
     def error(self) -> tuple[float, tuple[int, int]]:
-        """Return the constant of conv2d's error bound, in units of the arithmetic's roundoff: sums are float64's."""
+        """Return the constant of conv2d's error bound, in units of the arithmetic's roundoff: of sums in float64."""
         p = self.problem
         terms = (p.ic // p.groups) * p.kh * p.kw + 1
-        return terms * float(np.finfo(np.float64).eps / np.finfo(p.compute).eps), (0, 0)
+        of_sums = float(np.finfo(np.float64).eps / np.finfo(p.compute).eps)
+        return terms * of_sums + (of_sums < 1), (0, 0)
 
     def __call__(self, x: Array, weight: Array, bias: Array | None, out: Array, num_threads: int) -> Array:
         """Write the result into `out`."""
