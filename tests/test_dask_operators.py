@@ -357,3 +357,19 @@ def test_the_same_kernel_everywhere_is_a_lazy_view():
         TypeError, match=r"^weight must be a NumPy array.* got a dask\.array\.core\.Array; .*compute it"
     ):
         expand.dense(everywhere, x.shape, **options)
+
+
+@pytest.mark.parametrize("operator", ["conv2d_grad_input", "conv_transpose2d", "conv_transpose3d", "fold2d"])
+def test_padding_without_bounds_that_is_given_back_is_refused(operator):
+    """It took 24 GB for one pixel of 2**31: each tile lists and computes what is given back to it."""
+    axes = 3 if "3d" in operator else 2
+    options = {"stride": 2**31, "padding": 2**31, "padding_mode": "wrap", "backend": "dask"}
+    operands = (np.ones((1, 1, *(3,) * axes)), *([] if operator == "fold2d" else [np.ones((1, 1, *(1,) * axes))]))
+    told = {"conv2d_grad_input": ((1, 1, 1, 1),), "fold2d": ((1, 1), 1)}.get(operator, ())
+    if "transpose" in operator:
+        options["output_shape"] = (1,) * axes
+    with pytest.raises(fastconv.BackendUnsupportedError, match="computes what padding gives back, which is more than"):
+        getattr(fastconv, operator)(*operands, *told, **options)
+    del options["padding_mode"]
+    middle = getattr(fastconv, operator)(*operands, *told, **options)
+    assert middle.ravel().tolist() == [1.0]

@@ -125,7 +125,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends.dask._report": {"_errors", "_operators", "_problem", "backends._table", "backends.dask._operands", *DASK},
     "backends.dask.__init__": {
         *("_errors", "_problem", "backends._table"),
-        *("backends.dask._graph", "backends.dask._operands", "backends.dask._report"),
+        *("backends.dask._channels", "backends.dask._graph", "backends.dask._operands", "backends.dask._report"),
     },
 }
 

@@ -26,6 +26,7 @@ from dask.highlevelgraph import HighLevelGraph
 from ..._errors import BackendError
 from ..._problem import Problem
 from .._table import backend_for, load
+from ._channels import too_much_padding
 from ._graph import graph
 from ._operands import aligned, chunked, chunks_of, followed, inner_names, inner_of, layout_of, little
 from ._report import report
@@ -46,7 +47,9 @@ class DaskBackend:
         return None
 
     def reject(self, problem: Problem) -> str | None:
-        """Return None, or why the backend that computes tiles of NumPy arrays can't compute the problem."""
+        """Return None, or why a tile can't be cut, or the backend that computes NumPy's can't compute the problem."""
+        if (reason := too_much_padding(problem)) is not None:
+            return reason
         reasons = []
         for name in inner_names()[0]:
             try:

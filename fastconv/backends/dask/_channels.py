@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from typing import NamedTuple
 
 from ... import _axes
@@ -27,6 +28,7 @@ READS = {
     "fold2d": RESULT,
 }
 WINDOWS = ("pad2d", "unfold2d", "fold2d")  # those without kernels: their taps are channels, and stand together
+MOST_FOLDED = 2**24  # numbers that padding gives back to a small image: 128 MiB in float64
 
 Follows = tuple[int | None, ...]  # of an operand's axes: which of N, C, D, H and W of the tiles each is cut with
 
@@ -76,7 +78,16 @@ def with_sizes(p: Problem, *sizes: tuple[int, int, int, int]) -> Problem:
 def folds(p: Problem) -> bool:
     """Whether what belongs to pixels of padding is added to pixels of the image."""
     padded = any(axis.before or axis.after for axis in extents(p))
-    return READS[p.operator] is RESULT and p.padding_mode != "constant" and padded
+    return READS.get(p.operator) is RESULT and p.padding_mode != "constant" and padded
+
+
+def too_much_padding(p: Problem) -> str | None:
+    """Why a problem's padding is too much, if it is: a tile computes all that is given back to its pixels."""
+    image = p.n * p.ic * math.prod(axis.size for axis in extents(p))
+    padded = p.n * p.ic * math.prod(axis.size + axis.before + axis.after for axis in extents(p))
+    if folds(p) and padded > 4 * image + MOST_FOLDED:
+        return f"it computes what padding gives back, which is more than {MOST_FOLDED} numbers and 4 times the image"
+    return None
 
 
 def axes_of(p: Problem, chunks: tuple[Chunks, ...]) -> tuple[Axis | Adjoint, ...]:
