@@ -10,6 +10,7 @@ import pytest
 import fastconv
 from fastconv import BackendSpec, _config, _kernels, conv2d
 from fastconv import backends as list_backends
+from fastconv.backends import DISTRIBUTIONS
 from fastconv.backends._table import choose as choose_backend
 from fastconv.backends.reference import ReferenceBackend
 
@@ -159,10 +160,53 @@ def test_unknown_backend_names_those_there_are(table, monkeypatch):
         conv2d(IMAGE, KERNEL, backend="refrence")
 
 
-@pytest.mark.parametrize("backend", [1, (), ("cpu", 2), b"cpu", []])
-def test_backend_of_the_wrong_kind(table, backend):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cuda", r"dask\. The distribution fastconv-cuda provides it: pip install fastconv-cuda\.$"),
+        ("cudda", r"Did you mean 'cuda'\? The distribution fastconv-cuda provides it: pip install fastconv-cuda\.$"),
+        ("CUDA", r"Did you mean 'cuda'\? The distribution fastconv-cuda"),
+        ("CPU", r"dask\. Did you mean 'cpu'\?$"),
+    ],
+)
+def test_what_to_install_is_said_of_a_backend_that_is_not(table, monkeypatch, name, said):
+    monkeypatch.setattr(table, "_published", {})
+    for ask in (fastconv.backend_spec, lambda name: conv2d(IMAGE, KERNEL, backend=name)):
+        with pytest.raises(fastconv.BackendNotFoundError, match=said):
+            ask(name)
+
+
+def test_nothing_is_said_to_install_that_is_not_of_this_project(table, monkeypatch):
+    monkeypatch.setattr(table, "_published", {})
+    for name in ("tensorrt", "fastconv_cuda_plugin", "requests"):
+        with pytest.raises(fastconv.BackendNotFoundError) as caught:
+            conv2d(IMAGE, KERNEL, backend=name)
+        assert "pip install" not in str(caught.value)
+    for name, distribution in DISTRIBUTIONS.items():
+        assert distribution.startswith("fastconv-")
+        fastconv.register_backend(BackendSpec(name, Doubled))  # whoever has it, it is there
+        assert fastconv.explain(IMAGE, KERNEL, backend=name).backend == name
+
+
+def test_the_way_on_is_one(table):
+    """That another algorithm can is said where it can."""
+
+    class Picky(ReferenceBackend):
+        algorithms = ("auto", "direct")
+
+        def reject(self, problem):
+            return "no strides" if problem.sh > 1 or (problem.algorithm == "direct" and problem.sw > 1) else None
+
+    fastconv.register_backend(BackendSpec("picky", Picky))
+    for stride, way_on in (((1, 2), "algorithm='auto' finds one that can"), (2, "backend='reference' can")):
+        with pytest.raises(fastconv.BackendUnsupportedError, match=f"no strides; {way_on}"):
+            conv2d(IMAGE, KERNEL, stride=stride, algorithm="direct", backend="picky")
+
+
+@pytest.mark.parametrize("wrong", [1, (), ("cpu", 2), b"cpu", []])
+def test_backend_of_the_wrong_kind(table, wrong):
     with pytest.raises(TypeError, match="a backend must be a name"):
-        conv2d(IMAGE, KERNEL, backend=backend)
+        conv2d(IMAGE, KERNEL, backend=wrong)
 
 
 def test_unknown_algorithm_names_those_there_are(table):
@@ -231,6 +275,21 @@ def test_load_error_keeps_its_cause(table):
     with pytest.raises(ImportError) as caught:
         conv2d(IMAGE, KERNEL, backend="broken")
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_what_a_plugin_says_with_a_full_stop_has_one(table):
+    class Ends(Doubled):
+        def probe(self):
+            return "there is no device."
+
+    class Raises(Doubled):
+        def __init__(self):
+            raise ValueError("It is broken.")
+
+    for kind, said in ((Ends, "there is no device; ask"), (Raises, "ValueError: It is broken; ask")):
+        fastconv.register_backend(BackendSpec(kind.__name__.lower(), kind, hint="ask"))
+        with pytest.raises(fastconv.BackendError, match=rf"{said}\.$"):
+            conv2d(IMAGE, KERNEL, backend=kind.__name__.lower())
 
 
 def test_other_version_of_the_protocol(table):

@@ -144,3 +144,7 @@ BUILT_IN = (
         ),
     ),
 )
+
+# Distributions of this project by the backend that each provides: where one is asked for and not installed, the error
+# says what to install. No name that is not here is guessed at, since an index may have anything under it.
+DISTRIBUTIONS = {"cuda": "fastconv-cuda"}

@@ -49,13 +49,13 @@ def make(spec: BackendSpec) -> Backend:
         raise  # the user's
     except BaseException as error:
         kind = clip(type(error).__name__, 40)
-        raise BackendLoadError(f"{origin} can't be loaded: {kind}: {told(error)}{hint}.") from error
+        raise BackendLoadError(f"{origin} can't be loaded: {kind}: {told(error).rstrip('.')}{hint}.") from error
     if missing:
         raise BackendLoadError(f"{origin} is not a backend: it has no {', '.join(missing)}.")
     if not isinstance(reason, str | None):
         raise BackendLoadError(f"{origin} is not a backend: probe returned {show(reason)}, not None or a reason.")
     if reason is not None:
-        why = told(reason, 250).strip() or "it does not say why"
+        why = told(reason, 250).strip().rstrip(".") or "it does not say why"
         raise BackendUnavailableError(f"{origin} can't be used here: {why}{hint}.")
     return backend
 

@@ -18,7 +18,7 @@ from .._errors import (
     ConfigError,
 )
 from .._problem import Problem
-from . import BUILT_IN, Backend, BackendPlan, BackendSpec, _compose
+from . import BUILT_IN, DISTRIBUTIONS, Backend, BackendPlan, BackendSpec, _compose
 from ._types import Kinds, refuse_types
 
 _registered: dict[str, BackendSpec] = {}
@@ -50,7 +50,9 @@ def choose(names: tuple[str, ...], problem: Problem, kinds: Kinds | None = ()) -
                 return name, backend
             if not isinstance(reason, str) or not (why := told(reason, 250)).strip():
                 raise BackendResultError(f"reject of backend {name!r} returned {show(reason)}, not None or a sentence.")
-            way_on = "backend='reference' can" if problem.algorithm == "auto" else "algorithm='auto' finds one that can"
+            other = problem._replace(algorithm="auto")
+            by_auto = other != problem and backend.reject(other) is None
+            way_on = "algorithm='auto' finds one that can" if by_auto else "backend='reference' can"
             way_on = "convert the arrays for another backend" if kinds else way_on
             raise BackendUnsupportedError(f"backend {name!r} can't compute this problem: {why}; {way_on}.")
         except BackendError as error:
@@ -125,8 +127,11 @@ def find(name: str) -> BackendSpec:
     import difflib
 
     names = dict.fromkeys((*known, *published()))
-    close = difflib.get_close_matches(name[:60], names, 1)
-    hint = f"Did you mean {close[0]!r}?" if close else "A plugin's distribution has to be installed first."
+    close = "".join(difflib.get_close_matches(name[:60].lower(), (*names, *DISTRIBUTIONS), 1))
+    hint = f"Did you mean {close!r}?" if close else "A plugin's distribution has to be installed first."
+    if close not in names and close in DISTRIBUTIONS:
+        provider = f"The distribution {DISTRIBUTIONS[close]} provides it: pip install {DISTRIBUTIONS[close]}."
+        hint = provider if close == name else f"{hint} {provider}"
     with contextlib.suppress(ConfigError):
         if name in _config.get("FASTCONV_BACKEND"):
             hint = f"FASTCONV_BACKEND names it. {hint}"
