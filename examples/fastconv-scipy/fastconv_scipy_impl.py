@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import signal
 
+MOST_PIXELS = 2**26  # of the padded image, which this backend copies
+
 
 class ScipyBackend:
     """SciPy's direct correlation of whole channels, in double precision."""
@@ -19,6 +21,9 @@ class ScipyBackend:
             return "its sums are float64, which is not exact for 64-bit integers"
         if (problem.dh, problem.dw) != (1, 1):
             return "SciPy has no dilated correlation, and a kernel with zeros in it is another where x has infinities"
+        p = problem
+        if p.n * p.ic * (p.ih + p.pt + p.pb) * (p.iw + p.pl + p.pr) > MOST_PIXELS:
+            return f"it copies the padded image, which would be more than {MOST_PIXELS} elements"
         return None
 
     def cost(self, problem):
