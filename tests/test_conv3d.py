@@ -10,15 +10,13 @@ import fastconv
 from fastconv import Problem, conv2d, conv3d, conv_transpose3d
 from fastconv.testing._operators import judge_operator, operator_calls
 
+pytestmark = pytest.mark.semantics
+
 slices = importlib.import_module("fastconv.backends._slices")
 
 
-def integers(rng, shape):
-    return rng.integers(-4, 5, shape)
-
-
 @pytest.mark.parametrize("mode", fastconv.PADDING_MODES)
-def test_against_numpy(mode):
+def test_against_numpy(mode, integers):
     """Windows of the padded volume, one after another: as plain as it can be."""
     rng = np.random.default_rng(0)
     for stride, dilation, (front, back), flip in itertools.product(
@@ -40,20 +38,20 @@ def test_against_numpy(mode):
         np.testing.assert_array_equal(y, np.concatenate(halves, 1) + np.arange(6)[:, None, None, None])
 
 
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
-def test_the_transpose_is_the_adjoint(backend):
+def test_the_transpose_is_the_adjoint(backend, integers, unless_refused):
     for call in operator_calls("conv3d", range(100)):
-        rng = np.random.default_rng(call.of.seed)
-        options = {key: value for key, value in call.options.items() if key != "fill_value"}
-        x, weight = (integers(rng, array.shape) for array in call.operands[:2])
-        if not weight.size:
-            continue
-        y = conv3d(x, weight, **options)
-        grad = integers(rng, y.shape)
-        size = dict(zip(options["data_format"][-x.ndim :], x.shape, strict=True))
-        options["output_shape"] = tuple(size[letter] for letter in "DHW")
-        transposed = conv_transpose3d(grad, weight, **options, backend=backend)
-        assert (transposed * x).sum() == (grad * y).sum(), repr(call)
+        with unless_refused():
+            rng = np.random.default_rng(call.of.seed)
+            options = {key: value for key, value in call.options.items() if key != "fill_value"}
+            x, weight = (integers(rng, array.shape) for array in call.operands[:2])
+            if not weight.size:
+                continue
+            y = conv3d(x, weight, **options)
+            grad = integers(rng, y.shape)
+            size = dict(zip(options["data_format"][-x.ndim :], x.shape, strict=True))
+            options["output_shape"] = tuple(size[letter] for letter in "DHW")
+            transposed = conv_transpose3d(grad, weight, **options, backend=backend)
+            assert (transposed * x).sum() == (grad * y).sum(), repr(call)
 
 
 @pytest.mark.parametrize("data_format", ["NCDHW", "NDHWC", "NDCHW", "DWHCN"])
@@ -86,6 +84,7 @@ def test_the_bits_depend_on_the_kernels_shape_alone(data_format, monkeypatch):
             np.testing.assert_array_equal(many[::4], plain)
 
 
+@pytest.mark.semantics(False)
 def test_auto_has_the_same_bits_for_every_batch():
     rng = np.random.default_rng(0)
     x, weight = (
@@ -130,6 +129,7 @@ def test_slices_are_read_in_place_where_they_can_be(monkeypatch):
         copied.clear()
 
 
+@pytest.mark.semantics(False)
 def test_memory_does_not_grow_with_padding_or_with_the_volume():
     far = {"stride": 2**30, "padding": 2**30}
     x = np.arange(1.0, 28.0).reshape(3, 3, 3)
@@ -172,14 +172,14 @@ def test_padding_is_a_value_and_nan_stays_in_its_windows():
         ((2, 3, 5, 6, 7), (0, 3, 2, 3, 4), {}, (2, 0, 4, 4, 4)),
     ],
 )
-def test_layouts_and_sizes(x_shape, weight_shape, options, y_shape):
+def test_layouts_and_sizes(x_shape, weight_shape, options, y_shape, integers):
     rng = np.random.default_rng(0)
     x, weight = integers(rng, x_shape), integers(rng, weight_shape)
     y = conv3d(x, weight, **options)
     assert y.shape == y_shape
     assert y.flags.c_contiguous
     np.testing.assert_array_equal(y, conv3d(x, weight, **options, backend="reference"))
-    out = np.zeros((*y_shape, 2), int)[..., 1]
+    out = np.zeros((*y_shape, 2), y.dtype)[..., 1]
     assert conv3d(x, weight, **options, out=out) is out
     np.testing.assert_array_equal(out, y)
 
@@ -253,6 +253,7 @@ def test_what_is_wrong_is_said_of_its_own_axes(changes, kind, message):
     assert len(str(caught.value)) <= 500
 
 
+@pytest.mark.semantics(False)
 def test_it_is_explained():
     x, weight = np.ones((2, 3, 8, 9, 10), "f4"), np.ones((4, 3, 2, 3, 3), "f4")
     report = fastconv.explain(x, weight, operator="conv3d")

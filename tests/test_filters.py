@@ -5,6 +5,8 @@ import pytest
 
 from fastconv import conv2d, filters
 
+pytestmark = pytest.mark.semantics
+
 MAKERS = {name: getattr(filters, name) for name in filters.__all__}
 DEFAULTS = {"box": (5,), "gaussian": (5,), "gabor": (7, 4.0, 0.5)}
 

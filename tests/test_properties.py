@@ -12,6 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 import fastconv
 
+pytestmark = pytest.mark.semantics
+
 settings.register_profile("fastconv", derandomize=True, deadline=None, max_examples=150)
 settings.load_profile("fastconv")
 

@@ -16,6 +16,7 @@ def seeds(config, chunk):
     return range(first + chunk * count // CHUNKS, first + (chunk + 1) * count // CHUNKS)
 
 
+@pytest.mark.semantics
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_agrees_with_reference(chunk, request, fastconv_backend):
     failures, refused = [], 0

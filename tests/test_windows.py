@@ -7,16 +7,13 @@ import fastconv
 from fastconv import PADDING_MODES, conv2d, fold2d, pad2d, unfold2d
 from fastconv.testing import random_call
 
-BACKENDS = ["cpu", "reference"]
+pytestmark = pytest.mark.semantics
+
 DTYPES = ["?", "u1", "i2", "i8", "u8", "f2", "f4", "f8", "c8", "c16", ">f4", "<i4"]
 WINDOWS = ("stride", "padding", "dilation", "padding_mode", "data_format", "weight_format")
 
 
-def integers(rng, shape):
-    return rng.integers(-4, 5, shape)
-
-
-def random_windows(seed):
+def random_windows(seed, integers):
     """A random image in any layout, windows on it, and the arguments that say which."""
     call, rng = random_call(seed), np.random.default_rng(seed)
     if call.x.ndim == 2:
@@ -26,28 +23,28 @@ def random_windows(seed):
     return integers(rng, call.x.shape), (size["H"], size["W"]), options, rng
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("chunk", range(4))
-def test_unfold_and_fold_are_adjoint(chunk, backend):
+def test_unfold_and_fold_are_adjoint(chunk, backend, integers, unless_refused):
     """<unfold(x), y> = <x, fold(y)>, exactly, over the whole argument space."""
     for seed in range(chunk * 60, (chunk + 1) * 60):
-        drawn = random_windows(seed)
-        if drawn is None:
-            continue
-        x, kernel_size, options, rng = drawn
-        cols = unfold2d(x, kernel_size, **options, backend=backend)
-        y = integers(rng, cols.shape)
-        axes = [letter for letter in options["data_format"] if letter != "N" or x.ndim == 4]
-        size = tuple(x.shape[axes.index(letter)] for letter in "HW")
-        image = fold2d(y, size, kernel_size, **options, backend=backend)
-        assert image.dtype == np.int64
-        assert image.shape == x.shape
-        assert (cols * y).sum() == (x * image).sum(), (seed, options)
+        with unless_refused():
+            drawn = random_windows(seed, integers)
+            if drawn is None:
+                continue
+            x, kernel_size, options, rng = drawn
+            cols = unfold2d(x, kernel_size, **options, backend=backend)
+            y = integers(rng, cols.shape)
+            axes = [letter for letter in options["data_format"] if letter != "N" or x.ndim == 4]
+            size = tuple(x.shape[axes.index(letter)] for letter in "HW")
+            image = fold2d(y, size, kernel_size, **options, backend=backend)
+            assert image.dtype == x.dtype
+            assert image.shape == x.shape
+            assert (cols * y).sum() == (x * image).sum(), (seed, options)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC", "CWNH"])
 @pytest.mark.parametrize("weight_format", [None, "OIHW", "HWIO", "WOIH"])
-def test_kernels_times_what_is_unfolded_are_a_convolution(weight_format, layout):
+def test_kernels_times_what_is_unfolded_are_a_convolution(weight_format, layout, integers):
     rng = np.random.default_rng(0)
     sizes = {"N": 2, "C": 3, "H": 7, "W": 6}
     x = integers(rng, [sizes[letter] for letter in layout])
@@ -62,9 +59,8 @@ def test_kernels_times_what_is_unfolded_are_a_convolution(weight_format, layout)
     np.testing.assert_array_equal(y, conv2d(x, weight, **options))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("mode", PADDING_MODES)
-def test_padding_before_is_padding_inside(mode, backend):
+def test_padding_before_is_padding_inside(mode, backend, integers):
     rng = np.random.default_rng(1)
     x, weight = integers(rng, (2, 3, 4, 5)), integers(rng, (2, 3, 3, 2))
     for padding in (0, 1, (2, 3), ((0, 9), (13, 1))):
@@ -75,7 +71,6 @@ def test_padding_before_is_padding_inside(mode, backend):
         np.testing.assert_array_equal(np.moveaxis(last, 3, 1), padded)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", DTYPES)
 def test_dtypes_are_kept_and_values_copied(kind, backend):
     x = np.arange(12).reshape(1, 3, 4).astype(kind)
@@ -89,7 +84,6 @@ def test_dtypes_are_kept_and_values_copied(kind, backend):
         np.testing.assert_array_equal(cols[3], padded[0, 1:, 1:])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_values_that_arithmetic_would_lose(backend):
     """Negative zero, NaN and infinities are copied, beside a fill value of any kind."""
     x = np.array([[-0.0, np.nan, np.inf, -np.inf]], np.float32)
@@ -101,19 +95,17 @@ def test_values_that_arithmetic_would_lose(backend):
         np.testing.assert_array_equal(cols[0], padded)
 
 
-def test_bfloat16():
+def test_bfloat16(backend):
     kind = pytest.importorskip("ml_dtypes").bfloat16
     x = np.arange(-3, 3).reshape(1, 2, 3).astype(kind)
-    for backend in BACKENDS:
-        padded = pad2d(x, 1, fill_value=1.5, backend=backend)
-        assert padded.dtype == kind
-        np.testing.assert_array_equal(padded[0, 1:-1, 1:-1], x[0])
-        assert padded[0, 0, 0] == 1.5
-        cols = unfold2d(x, 2, padding=1, padding_mode="edge", backend=backend)
-        np.testing.assert_array_equal(fold2d(cols, (2, 3), 2, padding=1, backend=backend), 4 * x)
+    padded = pad2d(x, 1, fill_value=1.5, backend=backend)
+    assert padded.dtype == kind
+    np.testing.assert_array_equal(padded[0, 1:-1, 1:-1], x[0])
+    assert padded[0, 0, 0] == 1.5
+    cols = unfold2d(x, 2, padding=1, padding_mode="edge", backend=backend)
+    np.testing.assert_array_equal(fold2d(cols, (2, 3), 2, padding=1, backend=backend), 4 * x)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_sums_are_exact_or_rounded_once(backend):
     full = np.full((4, 1, 2), 255, np.uint8)  # two windows of 2 × 2, which share a column
     image = fold2d(full, (2, 3), 2, backend=backend)
@@ -135,19 +127,17 @@ def test_folding_back_what_was_unfolded():
     np.testing.assert_array_equal(stripes, np.where((np.arange(9) % 3 < 2)[:, None] & (np.arange(8) % 3 < 2), x, 0))
 
 
-def test_padding_as_wide_as_it_may_be():
+def test_padding_as_wide_as_it_may_be(backend):
     """Neither time nor memory grows with padding that no window reads."""
     far, x = {"stride": 2**30, "padding": 2**30}, np.array([[[3, 5]]])
-    for backend in BACKENDS:
-        assert unfold2d(x, 1, **far, fill_value=7, backend=backend).tolist() == [[[7] * 3, [7, 3, 7], [7] * 3]]
-        wrapped = unfold2d(x, 2, **far, dilation=(1, 2**31), padding_mode="wrap", backend=backend)
-        assert wrapped.tolist() == [[[3], [3]]] * 4
-        ones = np.ones((1, 3, 3), int)
-        assert fold2d(ones, (1, 2), 1, **far, backend=backend).tolist() == [[[1, 0]]]
-        assert fold2d(ones, (1, 2), 1, **far, padding_mode="edge", backend=backend).tolist() == [[[6, 3]]]
+    assert unfold2d(x, 1, **far, fill_value=7, backend=backend).tolist() == [[[7] * 3, [7, 3, 7], [7] * 3]]
+    wrapped = unfold2d(x, 2, **far, dilation=(1, 2**31), padding_mode="wrap", backend=backend)
+    assert wrapped.tolist() == [[[3], [3]]] * 4
+    ones = np.ones((1, 3, 3), int)
+    assert fold2d(ones, (1, 2), 1, **far, backend=backend).tolist() == [[[1, 0]]]
+    assert fold2d(ones, (1, 2), 1, **far, padding_mode="edge", backend=backend).tolist() == [[[6, 3]]]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_out_is_written_in_any_layout_also_over_the_operand(backend):
     x = np.arange(24.0).reshape(1, 4, 6)
     expected = unfold2d(x, 1)
@@ -165,13 +155,13 @@ def test_out_is_written_in_any_layout_also_over_the_operand(backend):
     np.testing.assert_array_equal(sums, fold2d(out, (4, 6), 2, padding="same"))
 
 
-def test_no_images():
-    for backend in BACKENDS:
-        assert pad2d(np.ones((0, 2, 3, 4)), 1, backend=backend).shape == (0, 2, 5, 6)
-        assert unfold2d(np.ones((0, 2, 3, 4)), 2, backend=backend).shape == (0, 8, 2, 3)
-        assert fold2d(np.ones((0, 8, 2, 3)), (3, 4), 2, backend=backend).shape == (0, 2, 3, 4)
+def test_no_images(backend):
+    assert pad2d(np.ones((0, 2, 3, 4)), 1, backend=backend).shape == (0, 2, 5, 6)
+    assert unfold2d(np.ones((0, 2, 3, 4)), 2, backend=backend).shape == (0, 8, 2, 3)
+    assert fold2d(np.ones((0, 8, 2, 3)), (3, 4), 2, backend=backend).shape == (0, 2, 3, 4)
 
 
+@pytest.mark.semantics(False)
 def test_how_they_are_computed_is_said():
     x = np.ones((1, 3, 4))
     for operator, arguments in (("pad2d", (1,)), ("unfold2d", (2,)), ("fold2d", ((4, 5), 1))):

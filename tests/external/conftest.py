@@ -9,7 +9,7 @@ import fastconv
 
 RUNS = {
     "cpu-direct": {"backend": "cpu", "algorithm": "direct"},
-    "cpu-auto": {"backend": "cpu", "algorithm": "auto"},
+    "auto": {"algorithm": "auto"},  # of the backend that is chosen: `cpu`, or what `--fastconv-backend` names
     "reference": {"backend": "reference"},
 }
 
@@ -18,7 +18,7 @@ RUNS = {
 FAST = 1000
 
 
-@pytest.fixture(params=RUNS)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.semantics(name == "auto")) for name in RUNS])
 def conv2d(request):
     """`fastconv.conv2d`, from each backend."""
     return functools.partial(fastconv.conv2d, **RUNS[request.param])

@@ -9,8 +9,9 @@ from jax import lax
 
 import fastconv
 
+pytestmark = pytest.mark.semantics
 
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
+
 @pytest.mark.parametrize("padding", ["VALID", "SAME", ((1, 2), (0, 3))], ids=str)
 @pytest.mark.parametrize(("stride", "dilation"), [((1, 1), (1, 1)), ((2, 3), (1, 2))])
 def test_locally_connected(stride, dilation, padding, backend):

@@ -20,6 +20,8 @@ from onnx.reference.op_run import OpRun
 
 import fastconv
 
+pytestmark = pytest.mark.semantics
+
 DATA = pathlib.Path(onnx.__file__).parent / "backend" / "test" / "data"
 PADDING = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower", "VALID": "valid"}
 
@@ -124,6 +126,7 @@ def node_cases():
     return {case.name: case for case in cases}
 
 
+@pytest.mark.semantics(False)
 def test_node_cases_are_all_here(node_cases):
     assert set(node_cases) >= NODE_CASES
     assert sum(name.startswith("test_causal_conv_with_state") for name in node_cases) >= CAUSAL
@@ -150,6 +153,7 @@ PATTERNS = ["pytorch-converted/test_Conv*", "pytorch-operator/test_operator_conv
 FILES = sorted(path.relative_to(DATA).as_posix() for pattern in PATTERNS for path in DATA.glob(pattern))
 
 
+@pytest.mark.semantics(False)
 def test_files_are_all_here():
     found = {path.parent.relative_to(DATA).as_posix() for path in DATA.glob("*/*/model.onnx") if count(onnx.load(path))}
     assert set(FILES) == found
@@ -200,6 +204,7 @@ def network(name):
     return onnx.load(DATA / "light" / f"light_{name}.onnx")
 
 
+@pytest.mark.semantics(False)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name):
     model = network(name)
@@ -250,7 +255,8 @@ def at(outputs, stride, padding, dilation, groups):
     return oracle
 
 
-@pytest.mark.parametrize("conv2d", ["cpu-direct", "cpu-auto"], indirect=True)
+@pytest.mark.semantics(False)
+@pytest.mark.parametrize("conv2d", ["cpu-direct", "auto"], indirect=True)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_layers(conv2d, assert_right, name, subtests):
     rng = np.random.default_rng(0)

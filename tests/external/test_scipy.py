@@ -13,6 +13,8 @@ from scipy import ndimage, signal
 
 import fastconv
 
+pytestmark = pytest.mark.semantics
+
 IMAGE = (7, 6)
 KERNELS = [(1, 1), (2, 1), (1, 4), (2, 2), (3, 2), (2, 5), (4, 4), (4, 3), (3, 3), (5, 5), (6, 6), (7, 1)]
 TINY = [(1, 1), (1, 5), (4, 1), (2, 3), (5, 7)]  # most of them smaller than the kernels below
@@ -26,8 +28,12 @@ NDIMAGE_MODES = {
 SIGNAL_MODES = {"constant": "fill", "symmetric": "symm", "wrap": "wrap"}
 
 
-def integers(shape, seed=0, low=-99, high=99):
-    return np.random.default_rng([seed, *shape]).integers(low, high, shape)
+@pytest.fixture
+def integers(integers):
+    def draw(shape, seed=0, low=-99, high=99):
+        return integers(np.random.default_rng([seed, *shape]), shape, low, high)
+
+    return draw
 
 
 def fill(padding_mode):
@@ -47,24 +53,24 @@ SAME = {
     "ndimage.correlate": ("same_lower", False, lambda x, w: ndimage.correlate(x, w, mode="constant")),
     "signal.convolve2d": ("same_lower", True, lambda x, w: signal.convolve2d(x, w, "same")),
     "signal.convolve": ("same_lower", True, lambda x, w: signal.convolve(x, w, "same", "direct")),
-    "signal.fftconvolve": ("same_lower", True, lambda x, w: to_integer(signal.fftconvolve(x, w, "same"))),
+    "signal.fftconvolve": ("same_lower", True, lambda x, w: rounded(signal.fftconvolve(x, w, "same"), x.dtype)),
 }
 
 
-def to_integer(floats):
-    return np.rint(floats).astype(np.int64)
+def rounded(floats, dtype):
+    return np.rint(floats).astype(dtype)
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
 @pytest.mark.parametrize("name", SAME)
-def test_same(conv2d, name, kernel):
+def test_same(conv2d, name, kernel, integers):
     padding, flip, function = SAME[name]
     x, w = integers(IMAGE), integers(kernel)
     equal(conv2d(x, w, padding=padding, flip=flip), function(x, w))
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_same_is_not_the_other_same(conv2d, name):
+def test_same_is_not_the_other_same(conv2d, name, integers):
     """The table above would say nothing if both names gave the same result."""
     padding, flip, function = SAME[name]
     other = {"same": "same_lower", "same_lower": "same"}[padding]
@@ -75,7 +81,7 @@ def test_same_is_not_the_other_same(conv2d, name):
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("mode", ["full", "valid", "same"])
 @pytest.mark.parametrize("k", range(1, 7))
-def test_numpy_1d(conv2d, k, mode, flip):
+def test_numpy_1d(conv2d, k, mode, flip, integers):
     x, w = integers((9,)), integers((k,))
     padding = "same_lower" if mode == "same" else mode
     want = (np.convolve if flip else np.correlate)(x, w, mode)
@@ -87,7 +93,7 @@ def test_numpy_1d(conv2d, k, mode, flip):
 @pytest.mark.parametrize("shape", [IMAGE, *TINY], ids=str)
 @pytest.mark.parametrize("padding_mode", SIGNAL_MODES)
 @pytest.mark.parametrize("flip", [False, True])
-def test_signal_boundaries(conv2d, flip, padding_mode, shape, kernel):
+def test_signal_boundaries(conv2d, flip, padding_mode, shape, kernel, integers):
     x, w = integers(shape), integers(kernel)
     function = signal.convolve2d if flip else signal.correlate2d
     boundary, value = SIGNAL_MODES[padding_mode], fill(padding_mode)
@@ -104,7 +110,7 @@ def test_signal_boundaries(conv2d, flip, padding_mode, shape, kernel):
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (1, 5), (7, 3), (9, 11), (15, 1)], ids=str)
 @pytest.mark.parametrize("shape", [IMAGE, *TINY], ids=str)
 @pytest.mark.parametrize("padding_mode", NDIMAGE_MODES)
-def test_ndimage_edges(conv2d, padding_mode, shape, kernel):
+def test_ndimage_edges(conv2d, padding_mode, shape, kernel, integers):
     x, w = integers(shape), integers(kernel)
     mode, value = NDIMAGE_MODES[padding_mode], fill(padding_mode)
     for flip, function in [(False, ndimage.correlate), (True, ndimage.convolve)]:
@@ -116,7 +122,7 @@ def test_ndimage_edges(conv2d, padding_mode, shape, kernel):
 @pytest.mark.parametrize("pads", [((0, 0), (1, 2)), ((1, 0), (0, 0)), ((5, 3), (7, 11)), ((23, 14), (9, 31))], ids=str)
 @pytest.mark.parametrize("shape", [IMAGE, *TINY], ids=str)
 @pytest.mark.parametrize("padding_mode", NDIMAGE_MODES)
-def test_np_pad(conv2d, padding_mode, shape, pads):
+def test_np_pad(conv2d, padding_mode, shape, pads, integers):
     """Padding inside the operator is np.pad before it, for every mode, at widths many times the image's."""
     x, value = integers((2, 4, *shape)), fill(padding_mode)
     constant = {"constant_values": value} if padding_mode == "constant" else {}
@@ -268,7 +274,7 @@ def test_integers_to_the_limits(conv2d, dtypes, dtype):
 
 
 @pytest.mark.parametrize("value", [2**62 + 1, -(2**62) - 1, 2**63 - 1, -(2**63)])
-def test_integers_that_a_float64_cannot_hold(conv2d, value):
+def test_integers_that_a_float64_cannot_hold(conv2d, value, integers):
     x = integers((3, 4)) * 0
     x[1, 2] = value
     equal(conv2d(x, np.array([[0, 0], [1, 0]])), x[1:, :-1])
@@ -282,7 +288,7 @@ SHAPES = [(1, 1), (1, 5), (4, 1), (2, 3), (5, 7), (7, 6)]
 @pytest.mark.parametrize("kind", ["i8", "f8", "c16", "f4", "c8"])
 @pytest.mark.parametrize("boundary", ["fill", "pad", "wrap", "circular", "symm", "symmetric"])
 @pytest.mark.parametrize("name", ["correlate2d", "convolve2d"])
-def test_signatures(name, boundary, kind):
+def test_signatures(name, boundary, kind, direct, integers):
     """Every pair of shapes, so also kernels larger than the image; exact, since the numbers are small integers."""
     ours, theirs = getattr(fastconv, name), getattr(signal, name)
     value = 2 if kind[0] != "c" else 2 - 1j
@@ -300,7 +306,7 @@ def test_signatures(name, boundary, kind):
                     with pytest.raises(ValueError, match="at least as large as the other"):
                         ours(*arguments)
                     continue
-                equal(ours(*arguments, algorithm="direct"), want)
+                equal(ours(*arguments, **direct), want)
 
 
 @pytest.mark.parametrize("kind", ["u1", "i1", "i2", "u4", "i4"])
@@ -319,7 +325,7 @@ def test_narrow_integers_as_scipy_has_them(kind):
 
 @pytest.mark.parametrize("padding_mode", NDIMAGE_MODES)
 @pytest.mark.parametrize("kernel", [(3, 3), (2, 5), (4, 1)], ids=str)
-def test_filter2d(kernel, padding_mode):
+def test_filter2d(kernel, padding_mode, integers):
     image, w, value = integers((6, 7, 3)), integers(kernel), fill(padding_mode)
     mode = NDIMAGE_MODES[padding_mode]
     want = np.stack([ndimage.correlate(image[..., c], w, mode=mode, cval=value) for c in range(3)], axis=-1)
@@ -332,7 +338,7 @@ def test_filter2d(kernel, padding_mode):
 @pytest.mark.parametrize("pads", [((0, 0), (1, 2)), ((1, 0), (0, 0)), ((5, 3), (7, 11)), ((23, 14), (9, 31))], ids=str)
 @pytest.mark.parametrize("shape", [IMAGE, *TINY], ids=str)
 @pytest.mark.parametrize("padding_mode", NDIMAGE_MODES)
-def test_pad2d(padding_mode, shape, pads):
+def test_pad2d(padding_mode, shape, pads, integers):
     value = int(padding_mode == "constant")
     constant = {"constant_values": value} if value else {}
     options = {"padding_mode": padding_mode, "fill_value": value}

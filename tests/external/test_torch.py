@@ -12,11 +12,10 @@ from torch.nn import functional
 
 import fastconv
 
-BACKENDS = ["cpu", "reference"]
+pytestmark = pytest.mark.semantics
 WINDOWS = list(itertools.product([(1, 1), (3, 2), (2, 4)], [1, (2, 3)], [0, (1, 2)], [1, (2, 1)]))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), WINDOWS)
 def test_unfold_and_fold(kernel, stride, padding, dilation, backend):
     rng = np.random.default_rng(0)
