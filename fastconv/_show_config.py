@@ -25,7 +25,8 @@ def show_config() -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain data, as ``python -m fastconv info --json`` prints it.
+        Plain data, as ``python -m fastconv info --json`` prints it. Of each operator it says how the backends that are
+        usable compute it.
 
     Examples
     --------
@@ -41,6 +42,8 @@ def show_config() -> dict[str, Any]:
 
     threads, why = _kernels.threads()
     names, source = selection()
+    verdicts = backends()
+    usable = [spec for name, spec in specs().items() if verdicts.get(name) == "usable"]
     return {
         "fastconv": __version__,
         "python": platform.python_version(),
@@ -55,8 +58,8 @@ def show_config() -> dict[str, Any]:
         },
         "algorithms": {name: f"of {family}" for name, family in _kernels.algorithms().items()},
         "backend": {"names": list(names), "from": source},
-        "backends": backends(),
-        "operators": {name: {row: how(spec, name) for row, spec in specs().items()} for name in OPERATORS},
+        "backends": verdicts,
+        "operators": {name: {spec.name: how(spec, name) for spec in usable} for name in OPERATORS},
         "specs": {name: _described(spec) for name, spec in specs().items()},
         "environment": {
             name: {"value": os.environ.get(name), "meaning": row.meaning} for name, row in _config.VARIABLES.items()

@@ -354,6 +354,8 @@ def test_configuration_is_told_with_a_disabled_default_too(doubled, monkeypatch)
     assert config["specs"]["doubled"]["operators"] == ["conv2d"]
     assert config["specs"]["doubled"]["version"] is None
     assert "used" not in config["instruction_sets"].values()
+    assert config["operators"]["conv2d"]["doubled"] == "its own"
+    assert "cpu" not in config["operators"]["conv2d"]  # which can't be asked for it
 
 
 def test_explain_records_every_verdict(doubled):
