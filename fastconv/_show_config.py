@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _config
-from ._errors import BackendUnavailableError
+from ._errors import BackendError, BackendUnavailableError
 from ._operators import OPERATORS
 from ._version import __version__
 from .backends import BackendSpec
@@ -43,6 +43,9 @@ def show_config() -> dict[str, Any]:
     threads, why = _kernels.threads()
     names, source = selection()
     verdicts = backends()
+    for name in names:  # that are asked for, and are not there
+        if name not in verdicts:
+            verdicts[name] = _why_not(name)
     usable = [spec for name, spec in specs().items() if verdicts.get(name) == "usable"]
     return {
         "fastconv": __version__,
@@ -65,6 +68,14 @@ def show_config() -> dict[str, Any]:
             name: {"value": os.environ.get(name), "meaning": row.meaning} for name, row in _config.VARIABLES.items()
         },
     }
+
+
+def _why_not(name: str) -> str:
+    try:
+        load(name)
+    except BackendError as error:
+        return str(error)
+    return "usable"
 
 
 def _described(spec: BackendSpec) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The backend table: selection, loading, refusals, plugins, and that none of it happens before it is asked for."""
 
 import concurrent.futures
+import re
 import sys
 import time
 
@@ -356,6 +357,23 @@ def test_configuration_is_told_with_a_disabled_default_too(doubled, monkeypatch)
     assert "used" not in config["instruction_sets"].values()
     assert config["operators"]["conv2d"]["doubled"] == "its own"
     assert "cpu" not in config["operators"]["conv2d"]  # which can't be asked for it
+
+
+def test_configuration_tells_of_a_choice_that_is_not_there(table, monkeypatch):
+    from fastconv._cli.info import as_text
+
+    monkeypatch.setattr(table, "_published", {})
+    monkeypatch.setenv("FASTCONV_BACKEND", "cuda,cpu")
+    _config.reload()
+    config = fastconv.show_config()
+    assert "pip install fastconv-cuda" in config["backends"]["cuda"]
+    assert "cuda" not in config["operators"]["conv2d"]
+    assert re.search(
+        r"^  cuda +- +- +no backend 'cuda' is installed; .* FASTCONV_BACKEND names it", as_text(config), re.M
+    )
+    monkeypatch.delenv("FASTCONV_BACKEND")
+    _config.reload()
+    assert "cuda" not in fastconv.show_config()["backends"]
 
 
 def test_explain_records_every_verdict(doubled):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 WAYS = ("its own", "composed from conv2d")  # how a backend may have an operator
 
+UNKNOWN = {"distribution": "-", "version": None, "owns": ()}  # of a backend that is asked for and not there
+
 HELP = "show the version, backends, instruction sets, threads and compiler"
 
 
@@ -47,8 +49,9 @@ def as_text(config: dict[str, Any]) -> str:
     choice = config["backend"]
     chosen = f"NumPy arrays go to {' or '.join(choice['names'])}, from: {choice['from']}"
     backends = [
-        (name, _origin(config["specs"][name]), ", ".join(config["specs"][name]["owns"]) or "-", verdict)
+        (name, _origin(spec), ", ".join(spec["owns"]) or "-", verdict)
         for name, verdict in config["backends"].items()
+        for spec in [config["specs"].get(name, UNKNOWN)]
     ]
     operators = [
         (name, way, ", ".join(row for row in rows if rows[row] == way))
