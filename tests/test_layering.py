@@ -18,7 +18,9 @@ PACKAGE = ROOT / "fastconv"
 CSRC = PACKAGE / "csrc"
 
 CHOOSING = ("backends._selection", "backends._table", "backends._types")
-DASK = tuple(f"backends.dask.{name}" for name in ("_adjoint", "_axis", "_channels", "_compute", "_layout", "_tiles"))
+DASK = tuple(
+    f"backends.dask.{name}" for name in ("_adjoint", "_axis", "_bands", "_channels", "_compute", "_layout", "_tiles")
+)
 
 MAY_IMPORT = {  # module -> what else of fastconv it may import
     "_arguments": set(),
@@ -117,6 +119,7 @@ MAY_IMPORT = {  # module -> what else of fastconv it may import
     "backends.dask._channels": {"_axes", "_problem", "backends.dask._adjoint", "backends.dask._axis"},
     "backends.dask._layout": {"_problem", "backends.dask._axis", "backends.dask._channels"},
     "backends.dask._tiles": {"_problem", *DASK} - {"backends.dask._compute"},
+    "backends.dask._bands": {"_problem", "backends._selection", *DASK} - {"backends.dask._compute"},
     "backends.dask._compute": {"_error_bound", "_execute", "_problem", "backends", *DASK, *CHOOSING}
     - {"backends._selection"},
     "backends.dask._sums": {"_problem", "backends._phases", *DASK},

@@ -6,9 +6,9 @@ tasks a tile. With a third, which began a tile from its own chunk while cuts wer
 11 % longer for 5 x 5 taps on chunks of 36 to 144 MB: a task costs the scheduler and a worker about a millisecond each.
 The name of a task is made of its inputs: one that was lost with its worker is run again, to the same bits.
 
-`_axis`, `_adjoint`, `_channels`, `_layout` and `_tiles` say which tile reads what, `_compute` and `_sums` are what
-tasks do, `_graph` puts these together, `_operands` and `_report` look at the arrays. Everything has three axes, D, H
-and W, one pixel each where a problem does not have them. Gradients and transposed convolutions are tiles too, of the
+`_axis`, `_adjoint`, `_channels`, `_layout` and `_tiles` say which tile reads what, `_compute`, `_bands` and `_sums` are
+what tasks do, `_graph` puts these together, `_operands` and `_report` look at the arrays. Everything has three axes, D,
+H and W, one pixel each where a problem does not have them. Gradients and transposed convolutions are tiles too, of the
 image, or sums over those of the result (docs/design/0011-operators.md).
 """
 

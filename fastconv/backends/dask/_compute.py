@@ -17,6 +17,7 @@ from .. import BackendPlan
 from .._table import choose
 from .._types import Kinds
 from ._axis import Piece, Read
+from ._bands import bands
 from ._channels import sides
 from ._tiles import Part, Pieces, Place, Tile, by_axes, place_of
 
@@ -88,8 +89,14 @@ def received(tile: Tile, inner: Inner, starts: list[int | None], arrays: tuple[A
 
 def _fill(out: Any, tile: Tile, inner: Inner, weight: Any, bias: Any, chunks: dict[Place, Chunk]) -> None:
     for part in tile.parts:
-        x = operand(part, tile, chunks, inner.like)
-        run(inner, part.problem, (x, *kernels_of(part, weight, bias)), pixels_of(part, out))
+        x, y = operand(part, tile, chunks, inner.like), pixels_of(part, out)
+        kernels = kernels_of(part, weight, bias)
+        if inner.bounds:
+            run(inner, part.problem, (x, *kernels), y)
+            continue
+        plan = _plan(inner.backend, part.problem, inner.kinds)
+        for p, read, made in bands(inner.backend, plan, part.problem, x):
+            run(inner, p, (x[read], *kernels), y[made])
 
 
 def run(inner: Inner, p: Problem, operands: tuple[Any, ...], out: Any = None) -> Any:
