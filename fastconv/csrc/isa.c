@@ -3,6 +3,7 @@
 
 #include "fastconv.h"
 #include "simd/verbs.h"
+#include "simd/grant.h"
 
 #define FC_EACH "simd/detect.h"
 #include "simd/foreach.h"

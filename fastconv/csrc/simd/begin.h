@@ -6,6 +6,10 @@
 #include FC_ISA_HEADER
 #include "simd/i64.h"
 
+#ifndef FC_MATRIX
+#define FC_MATRIX 0
+#endif
+
 #ifdef FC_TARGET
 #define FC_PRAGMA_(text) _Pragma(#text)
 #define FC_PRAGMA(text) FC_PRAGMA_(text)

@@ -6,6 +6,14 @@
 
 #if defined(__x86_64__)
 
+#if defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#define FC_ISA amx
+#define FC_ISA_HEADER "amx.h"
+#include FC_EACH
+#undef FC_ISA
+#undef FC_ISA_HEADER
+#endif
+
 #define FC_ISA avx512
 #define FC_ISA_HEADER "avx512.h"
 #include FC_EACH

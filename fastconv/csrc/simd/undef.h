@@ -6,7 +6,7 @@
 #undef FC_MASK_f64
 #undef FC_KEEP_MASK
 #undef FC_KEEP
-
+#undef FC_MATRIX
 #undef FC_ROWS_f32
 #undef FC_TALL_f32
 #undef FC_VECS_f32
