@@ -143,7 +143,8 @@ def _bound(
         k = parts * constant * u
         return ((k / (1 - k) if k < 1 else np.inf) + terms * 2.0**-53) * size
 
-    if tiles:
+    flushed = tiles[1] if tiles and tiles[0] == "flushed" else 0.0
+    if tiles and not flushed:
         bound, large = _of_tiles(p, images, kernels, u, constant, tiles)
         if biases is not None:
             bound += u * biases[:, None, None]
@@ -160,8 +161,11 @@ def _bound(
     if narrow[0] > u:
         bound += parts * (narrow[0] * (size + bound) + narrow[1])
     bound += parts * terms * float(info.smallest_subnormal)
-    if tiles or reach != (0, 0):  # what underflows in a transform counts for some thousand roundings
-        largest = max(sizes.max(initial=0, where=np.isfinite(sizes)), abs(p.fill_value))
+    largest = max(sizes.max(initial=0, where=np.isfinite(sizes)), abs(p.fill_value))
+    if flushed:  # of each product as much may be lost, or of either factor
+        factors = 1 + weights.max((1, 2, 3)) + largest
+        bound += parts * flushed * float(info.smallest_normal) * factors[:, None, None]
+    elif tiles or reach != (0, 0):  # what underflows in a transform counts for some thousand roundings
         channels = weights.sum((1, 2, 3)) + (p.ic // p.groups) * largest
         bound += parts * 2**15 * float(info.smallest_subnormal) * channels[:, None, None]
     out = np.empty(p.out_shape)

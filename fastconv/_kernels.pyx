@@ -132,7 +132,7 @@ cdef extern from "fastconv.h" nogil:
         double (*points)[5]
 
     ctypedef struct fc_error:
-        double constant
+        double constant, flushed
         int64_t blocks
         fc_levels *levels
         fc_points *points
@@ -483,7 +483,8 @@ cdef class Plan:
     def error(self):
         """Return the constant of the error bound, how far it reaches beyond a window, and what is known of its tiles.
 
-        That is None, or "levels", blocks of input channels and both axes' `fc_levels`, or "points" and `fc_points`.
+        That is None, or "levels", blocks of input channels and both axes' `fc_levels`, or "points" and `fc_points`; or "flushed"
+        and how many products make 0 of what is not normal.
         """
         cdef fc_error error = fc_error_of(&self.plan)
         tiles = None
@@ -491,6 +492,8 @@ cdef class Plan:
             tiles = "levels", error.blocks, levels_of(&error.levels[0]), levels_of(&error.levels[1])
         elif error.points[0].outputs:
             tiles = "points", points_of(&error.points[0]), points_of(&error.points[1])
+        elif error.flushed:
+            tiles = "flushed", error.flushed
         return error.constant, (0, 0), tiles
 
     def verdicts(self):

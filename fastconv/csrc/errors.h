@@ -25,10 +25,11 @@ typedef struct {
 
 /* Of a sum of products in any order: |y - exact| <= constant * u * (sum|x||w| + |bias|), u the unit roundoff. Otherwise `constant`
  * is of the sum over c of max|x_c| * sum|w_c|, each channel's maximum over the pixels of the output's tile, or over the norm of
- * those where there are levels; what of that there is, is told by both axes' levels or points. Underflow apart: of `flushed` intermediate results of an output each may be off by the smallest
- * normal number, times any of the factors. */
+ * those where there are levels; what of that there is, is told by both axes' levels or points. Underflow apart: where
+ * products are `flushed`, so many of an output may each be off by the smallest normal number times either factor. */
 typedef struct {
-    double constant, flushed;
+    double constant;
+    double flushed;      /* 0 where subnormal numbers are kept */
     int64_t blocks;      /* of input channels; 0 where there are no levels */
     fc_levels levels[2]; /* down and across */
     fc_points points[2]; /* with no outputs where there are none */

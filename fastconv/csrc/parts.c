@@ -10,14 +10,17 @@ enum {
     STRIP_BYTES = 1 << 20, /* of split pixels: half a second-level cache of 2 MiB, */
     MOST_BYTES = 3 << 20,  /* and of all scratch memory */
     MOST_BLOCKS = 64,      /* of rows that are tried */
-    PRODUCT = 200,         /* estimated cycles of a step of a tile, */
-    CALL = 150,            /* to begin and end one, */
-    SPLIT = 20,            /* to split a pair of vectors, */
+    PRODUCT = 325,         /* estimated cycles of a step of a tile, */
+    CROSSED = 75,          /* and more where pixels of a tap cross lines, */
+    CALL = 250,            /* to begin and end a tile, */
+    SPLIT = 16,            /* to split a pair of vectors, */
     COPY = 12,             /* to copy one, */
-    STORE = 10,            /* to store a vector of the result, */
-    WEIGHTS = 600,         /* to split weights for a step of a tile, */
-    FETCH = 600,           /* or to fetch split ones from far away, */
-    TASK = 4000,           /* and for a task */
+    STORE = 8,             /* to store a vector of the result, */
+    WEIGHTS = 1500,        /* to split weights for a step of a tile, */
+    FETCH = 240,           /* or to fetch split ones from nearby, */
+    FETCH_FAR = 450,       /* or from beyond the second-level cache, */
+    NEAR_BYTES = 2 << 20,  /* which holds so much, */
+    TASK = 2000,           /* and for a task */
 };
 
 fc_split_cut fc_split_cut_into(const fc_problem *p, int64_t rows, int64_t oc_blocks)
@@ -88,34 +91,36 @@ static double cycles_of(const fc_problem *p, const fc_split_cut *c)
     const int in_place = c->taps == 1 && !(p->pt | p->pb | p->pl | p->pr);
     const double vectors = (double)(c->down * c->across) * (double)ceil_div(c->high * c->pitch, FC_MATRIX_EDGE);
     const double pixels = vectors * (double)c->blocks * (FC_MATRIX_STEP / 2) * (SPLIT + (in_place ? 0 : 2 * COPY));
-    const double weights = (double)c->tiles * steps * (p->prepared ? FETCH : WEIGHTS);
+    const double fetch = (double)(c->tiles * fc_split_tile_bytes(c)) > NEAR_BYTES ? FETCH_FAR : FETCH;
+    const double weights = (double)c->tiles * steps * (p->prepared ? fetch : WEIGHTS);
     const double tiles = (double)ceil_div(fc_split_pixels_of(p, c, c->rows), FC_MATRIX_EDGE) * (double)c->tiles;
     const double store = (double)c->rows * (double)ceil_div(p->ow, FC_MATRIX_EDGE) * channels * STORE;
-    return rows * ((double)c->oc_blocks * (pixels + TASK) + weights + tiles * (steps * PRODUCT + CALL) + store);
+    return rows * ((double)c->oc_blocks * (pixels + TASK) + weights + tiles * (steps * (PRODUCT + (p->kw > 1 && !p->channels_last ? CROSSED : 0)) + CALL) + store);
 }
 
+/* With the time that a thread waits for others; what is estimated is without. */
 fc_split_cut fc_split_choose(const fc_problem *p, double *cycles)
 {
     const double images = (double)p->n * (double)p->groups;
     fc_split_cut best = {.rows = 0};
+    double least_time = HUGE_VAL;
     *cycles = HUGE_VAL;
-    for (int64_t blocks = 1, rows = p->oh, last = 0; !last; blocks *= 2) {
-        last = blocks >= p->oh;
-        rows = last ? 1 : ceil_div(p->oh, blocks);
-        if (blocks > MOST_BLOCKS && !last && best.rows)
-            break;
-        for (int64_t oc_blocks = 1;; oc_blocks *= 2) {
+    for (int64_t blocks = 1, rows;; blocks *= 2) {
+        rows = blocks < p->oh ? ceil_div(p->oh, blocks) : 1;
+        for (int64_t oc_blocks = 1, pairs = 1; oc_blocks <= pairs; oc_blocks *= 2) {
             const fc_split_cut c = fc_split_cut_into(p, rows, oc_blocks);
             if ((rows > 1 && FC_PARTS * c.part > STRIP_BYTES) || fc_split_scratch_of(p, &c, 0).box > MOST_BYTES)
                 break;
-            const double one = cycles_of(p, &c), all = images * one + one / (double)(c.row_blocks * oc_blocks) * waits(p, 0.5);
-            if (all < *cycles) {
+            pairs = c.oc_pairs;
+            const double one = cycles_of(p, &c), time = images * one + one / (double)(c.row_blocks * oc_blocks) * waits(p, 0.5);
+            if (time < least_time) {
                 best = c;
-                *cycles = all;
+                least_time = time;
+                *cycles = images * one;
             }
-            if (2 * oc_blocks > c.oc_pairs)
-                break;
         }
+        if (rows == 1 || (best.rows && blocks > MOST_BLOCKS))
+            break;
     }
     return best;
 }
