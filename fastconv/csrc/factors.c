@@ -72,7 +72,8 @@ static void split_block(const fc_plan *plan, const fc_split_cut *c, const char *
     for (int64_t t = 0; t < c->taps; t++, to += FC_PARTS * FC_MATRIX_BYTES, staged += count * row) {
         if (plan->problem.channels_last) {
             const fc_split_move pairs = {staged, staged + row, 2 * row, to, row, FC_MATRIX_BYTES, count / 2, edge, 0};
-            const fc_split_move single = {staged + (count - 1) * row, NULL, 0, to + count / 2 * row, 0, FC_MATRIX_BYTES, count % 2, edge, 0};
+            const fc_split_move single = {staged + (count - 1) * row, NULL, 0, to + count / 2 * row, 0, FC_MATRIX_BYTES,
+                                          count % 2, edge, 0};
             if (count < FC_MATRIX_STEP)
                 memset(to, 0, FC_PARTS * FC_MATRIX_BYTES);
             kernels->pairs(&pairs);
@@ -89,7 +90,8 @@ void fc_split_weights(const fc_plan *plan, const fc_operands *operands, const fc
                       char *staged)
 {
     const fc_problem *p = &plan->problem;
-    const int64_t igc = p->ic / p->groups, ocg = p->oc / p->groups, edge = FC_MATRIX_EDGE, oc = tile * edge, channels = least(edge, ocg - oc);
+    const int64_t igc = p->ic / p->groups, ocg = p->oc / p->groups, edge = FC_MATRIX_EDGE, oc = tile * edge;
+    const int64_t channels = least(edge, ocg - oc);
     const int64_t block = c->taps * FC_PARTS * FC_MATRIX_BYTES;
     char *const turned = staged + FC_MATRIX_STEP * c->taps * edge * 4;
     double squares[FC_MATRIX_EDGE] = {0};

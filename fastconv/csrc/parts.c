@@ -95,7 +95,8 @@ static double cycles_of(const fc_problem *p, const fc_split_cut *c)
     const double weights = (double)c->tiles * steps * (p->prepared ? fetch : WEIGHTS);
     const double tiles = (double)ceil_div(fc_split_pixels_of(p, c, c->rows), FC_MATRIX_EDGE) * (double)c->tiles;
     const double store = (double)c->rows * (double)ceil_div(p->ow, FC_MATRIX_EDGE) * channels * STORE;
-    return rows * ((double)c->oc_blocks * (pixels + TASK) + weights + tiles * (steps * (PRODUCT + (p->kw > 1 && !p->channels_last ? CROSSED : 0)) + CALL) + store);
+    const double product = p->kw > 1 && !p->channels_last ? PRODUCT + CROSSED : PRODUCT;
+    return rows * ((double)c->oc_blocks * (pixels + TASK) + weights + tiles * (steps * product + CALL) + store);
 }
 
 /* With the time that a thread waits for others; what is estimated is without. */

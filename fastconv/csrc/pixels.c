@@ -71,10 +71,12 @@ static void split_side_by_side(const fc_plan *plan, const fc_operands *operands,
             for (int64_t across = 0; across < c->across; across++) {
                 const int64_t first = p->kw == 1 ? 0 : across * p->dw % p->sw;
                 const int64_t count = least(c->pitch, ceil_div((p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1 - first, p->sw));
-                const int64_t step = in_place ? x[3] : igc * 4 / w.step_w;
                 char *const to = strip + ((across * c->down + down) * c->high + r) * c->pitch * c->pixel;
-                const fc_split_move move = {(in_place ? image + y * x[2] : staged) + first * step, NULL, p->sw * step, to, c->pixel, c->part,
-                                            count, igc, 0};
+                fc_split_move move = {staged + first * igc * 4, NULL, p->sw / w.step_w * igc * 4, to, c->pixel, c->part, count, igc, 0};
+                if (in_place) {
+                    move.from = image + y * x[2] + first * x[3];
+                    move.from_step = p->sw * x[3];
+                }
                 fc_split_of(plan->isa)->side_by_side(&move);
                 for (int k = 0; k < FC_PARTS; k++)
                     memset(to + k * c->part + count * c->pixel, 0, (size_t)((c->pitch - count) * c->pixel));
@@ -85,8 +87,9 @@ static void split_side_by_side(const fc_plan *plan, const fc_operands *operands,
 void fc_split_pixels(const fc_plan *plan, const fc_operands *operands, const fc_split_cut *c, int64_t n, int64_t group, int64_t row,
                      int64_t rows, char *strip, char *staged)
 {
-    const char *image = operands->x.data + n * operands->x.stride[0] + group * (plan->problem.ic / plan->problem.groups) * operands->x.stride[1];
-    (plan->problem.channels_last ? split_side_by_side : split_planes)(plan, operands, c, image, row, rows, strip, staged);
+    const fc_problem *p = &plan->problem;
+    const char *image = operands->x.data + n * operands->x.stride[0] + group * (p->ic / p->groups) * operands->x.stride[1];
+    (p->channels_last ? split_side_by_side : split_planes)(plan, operands, c, image, row, rows, strip, staged);
 }
 
 double fc_split_largest(const fc_problem *p, const fc_split_cut *c, const char *strip, int64_t row)
