@@ -134,9 +134,10 @@ def conv2d(
     number of threads, batch, layout, alignment and instruction set.
 
     ``"auto"`` takes a faster algorithm where there is one, such as Winograd's minimal filtering for 3 × 3 kernels and
-    16 channels or more (Lavin and Gray, 2015, arXiv 1509.09308). Its error is bounded too (`conv2d_error_bound`);
-    its bits are the same from run to run, for every number of threads and whatever else is in the batch; and NaN and
-    infinities reach exactly the outputs whose window touches them.
+    16 channels or more (Lavin and Gray, 2015, arXiv 1509.09308), or float32 as three of bfloat16 on processors with
+    matrix tiles for them (AMX). Its error is bounded too (`conv2d_error_bound`); its bits are the same from run to run,
+    for every number of threads and whatever else is in the batch; and NaN and infinities reach exactly the outputs
+    whose window touches them.
 
     Integers are summed exactly, modulo 2\ :sup:`64`, and a narrower integer `dtype` is reduced modulo its own range, as
     `numpy.sum` does. float16 and bfloat16 are accumulated in float32. Padding is a value like any other: 0 times Inf is

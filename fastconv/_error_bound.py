@@ -67,7 +67,9 @@ def conv2d_error_bound(
     what a level of a transform makes of the tile times what it makes of the kernel, at most
     :math:`\sum_c \|x_c\| \|w_c\|` with Euclidean norms of the tile and the kernel, :math:`F_l` means of those of the
     way back, at most the norm of all sums of the tile, and :math:`P_c` those of products; the constants :math:`a_l` and
-    :math:`b_l` come to 16 to 36 each, in float64 26 to 58. Half an ulp for a narrower result, and underflow, are added.
+    :math:`b_l` come to 16 to 36 each, in float64 26 to 58. That of ``"split"``, float32 as three of bfloat16, is
+    :math:`\gamma_{6 s + 24} (\sum |x||w| + |b|)`, to first order :math:`u (6 s + 24) (\sum |x||w| + |b|)`, s being the
+    taps times the blocks of 32 input channels of a group. Half an ulp for a narrower result, and underflow, are added.
     Errors are smaller, since roundings differ in size and sign: the largest of an array is a hundredth of the bound or
     less for normal data, some hundredths for positive ones (docs/accuracy.md).
 
