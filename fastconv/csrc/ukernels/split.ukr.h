@@ -114,7 +114,8 @@ static void FC_PASTE2(FC_NAME, store)(const fc_split_ends *ends)
     }
 }
 
-/* Which products of parts count, the least first, in an order in which one of the factors mostly stays. */
+/* Which products of parts count, in an order in which one of the factors mostly stays. The least come first and the largest last: at the
+ * end of a step sums are then of whole products, on which the error bound counts. */
 #define FC_EACH_PRODUCT(DO) DO(2, 0) DO(1, 0) DO(1, 1) DO(0, 1) DO(0, 2) DO(0, 0)
 
 #if FC_MATRIX
