@@ -140,7 +140,6 @@ cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_algorithm:
         const char *name
         const char *family
-        double (*cost)(const fc_problem *problem, const fc_tile *tile) noexcept
         void (*pack)(const fc_plan *plan, const fc_operands *operands, int64_t part) noexcept nogil
 
     ctypedef struct fc_plan:
@@ -161,6 +160,7 @@ cdef extern from "fastconv.h" nogil:
     const fc_tile *fc_tile_of(int isa, fc_dtype dtype)
     const fc_peak *fc_peak_of(int isa, fc_dtype dtype)
     const fc_algorithm *const *fc_algorithms
+    double fc_cost_of(const fc_algorithm *algorithm, const fc_problem *problem, int isa)
     const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
     fc_error fc_error_of(const fc_plan *plan)
     const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted)
@@ -505,7 +505,7 @@ cdef class Plan:
             reason = fc_why_not(fc_algorithms[i], &self.plan.problem)
             name = (<bytes>fc_algorithms[i].name).decode()
             if reason is NULL:
-                rows.append((name, None, fc_algorithms[i].cost(&self.plan.problem, self.plan.tile)))
+                rows.append((name, None, fc_cost_of(fc_algorithms[i], &self.plan.problem, self.plan.isa)))
             else:
                 rows.append((name, (<bytes>reason).decode(), None))
             i += 1

@@ -252,7 +252,7 @@ def test_algorithms_do_not_know_each_other_and_are_all_in_the_table():
 
 def test_instruction_sets_are_all_in_the_table():
     headers = set(re.findall(r'FC_ISA_HEADER "(\w+)\.h"', C_SOURCES["simd/foreach.h"]))
-    parts = {"begin", "detect", "end", "foreach", "grant", "i64", "isa.row", "undef", "verbs"}
+    parts = {"begin", "detect", "end", "foreach", "grant", "i64", "isa.row", "kernels", "rows", "undef", "verbs"}
     assert {Path(name).stem for name in C_SOURCES if name.startswith("simd/")} - parts == headers
     assert {name for name, _ in _kernels.isas()} <= headers
 

@@ -50,6 +50,7 @@ enum {
 typedef struct {
     const char *name;
     int (*runs_here)(void);
+    int matrix; /* whether it has tiles of numbers: see usplit.h */
 } fc_isa;
 
 extern const fc_isa fc_isas[]; /* best first, ended by a row without a name; the last real one runs everywhere */
@@ -98,6 +99,7 @@ struct fc_algorithm {
     const char *name;                                                          /* of this row */
     const char *family;                                                        /* whose numerical promise it keeps */
     unsigned can;                                                              /* mask of FC_CAN_* */
+    int matrix;                                                                /* made for tiles of numbers */
     const char *(*reject)(const fc_problem *problem);                          /* NULL, or why it cannot */
     double (*cost)(const fc_problem *problem, const fc_tile *tile);            /* estimated FMA cycles of one thread */
     void (*prepare)(fc_plan *plan);                                            /* fills in tasks and scratch */
@@ -110,6 +112,9 @@ extern const fc_algorithm *const fc_algorithms[]; /* in the order of the table, 
 
 /* Why `algorithm` is not able to compute `problem`, or NULL. */
 const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem);
+
+/* Its estimated cost; without the tiles that it is made for, it is there to compare with. */
+double fc_cost_of(const fc_algorithm *algorithm, const fc_problem *problem, int isa);
 
 /* Choose: of the algorithms that can compute the problem the one of least cost; only rows of the name or the family
  * `wanted` where that is not NULL. Returns NULL and a complete plan, or the reason why there is none. Pure: the same

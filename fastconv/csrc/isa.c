@@ -13,7 +13,7 @@ const fc_isa fc_isas[] = {
 #define FC_EACH "simd/isa.row.h"
 #include "simd/foreach.h"
 #undef FC_EACH
-    {NULL, NULL},
+    {NULL, NULL, 0},
 };
 
 int fc_isa_count(void)

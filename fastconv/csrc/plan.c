@@ -61,8 +61,14 @@ const char *fc_why_not(const fc_algorithm *algorithm, const fc_problem *problem)
     return algorithm->reject(problem);
 }
 
+double fc_cost_of(const fc_algorithm *algorithm, const fc_problem *problem, int isa)
+{
+    const double cost = algorithm->cost(problem, fc_tile_of(isa, problem->dtype));
+    return algorithm->matrix && !fc_isas[isa].matrix ? cost * 1e3 : cost;
+}
+
 /* Of the rows of the name or the family `wanted`, or of all, the one of least cost; NULL and why if there is none. */
-static const fc_algorithm *cheapest(const fc_problem *problem, const fc_tile *tile, const char *wanted, const char **reason)
+static const fc_algorithm *cheapest(const fc_problem *problem, int isa, const char *wanted, const char **reason)
 {
     const fc_algorithm *best = NULL;
     double least = 0;
@@ -75,7 +81,7 @@ static const fc_algorithm *cheapest(const fc_problem *problem, const fc_tile *ti
             *reason = wanted ? why_not : *reason;
             continue;
         }
-        const double cost = (*row)->cost(problem, tile);
+        const double cost = fc_cost_of(*row, problem, isa);
         if (!best || cost < least) {
             best = *row;
             least = cost;
@@ -86,19 +92,18 @@ static const fc_algorithm *cheapest(const fc_problem *problem, const fc_tile *ti
 
 const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted)
 {
-    const fc_tile *tile = fc_tile_of(isa, problem->dtype);
     const char *reason;
     const fc_algorithm *best;
     if (!wanted) { /* the family decides the bits, so one image decides the family */
         fc_problem one = *problem;
         one.n = 1;
-        best = cheapest(&one, tile, NULL, &reason);
+        best = cheapest(&one, isa, NULL, &reason);
         wanted = best ? best->family : NULL;
     }
-    best = cheapest(problem, tile, wanted, &reason);
+    best = cheapest(problem, isa, wanted, &reason);
     if (!best)
         return reason;
-    *plan = (fc_plan){.problem = *problem, .algorithm = best, .isa = isa, .tile = tile};
+    *plan = (fc_plan){.problem = *problem, .algorithm = best, .isa = isa, .tile = fc_tile_of(isa, problem->dtype)};
     plan->problem.from_bytes = problem->from_bytes && best->can & FC_CAN_BYTES;
     plan->transpose = fc_transpose_of(isa, problem->dtype);
     best->prepare(plan);

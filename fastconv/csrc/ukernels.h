@@ -52,7 +52,6 @@ typedef struct {
     int columns; /* vecs * lanes */
     int wide;    /* most vectors in a tile of one row */
     int masks;   /* whether some lanes alone can be read */
-    int matrix;  /* whether there are tiles of numbers: see usplit.h */
     fc_tile_fn run[FC_TILE_MAX_VECS + 1][FC_TILE_MAX_ROWS + 1]; /* by vectors and rows, both from 1 */
     /* With up to `tails` columns more than whole vectors, in half the time of another one; nothing beyond those is touched. By
      * whole vectors, from 1 to `vecs` - 1, and rows up to `rows`; NULL, and `tails` 0, where that gains nothing. */

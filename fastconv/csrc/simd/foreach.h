@@ -6,9 +6,14 @@
 
 #if defined(__x86_64__)
 
-#if defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
-#define FC_ISA amx
+/* It has the kernels of avx512, and those in tiles besides. */
+#if !defined(FC_EACH_OWN) && defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
 #define FC_ISA_HEADER "amx.h"
+#ifdef FC_EACH_ROW
+#define FC_ISA avx512
+#else
+#define FC_ISA amx
+#endif
 #include FC_EACH
 #undef FC_ISA
 #undef FC_ISA_HEADER

@@ -4,12 +4,12 @@
 #include "simd/verbs.h"
 
 #define FC_EACH "ukernels/channels.isa.h"
-#include "simd/foreach.h"
+#include "simd/kernels.h"
 #undef FC_EACH
 
 static const fc_channels *const kernels[][FC_DTYPES] = {
 #define FC_EACH "ukernels/channels.row.h"
-#include "simd/foreach.h"
+#include "simd/rows.h"
 #undef FC_EACH
 };
 

@@ -4,12 +4,12 @@
 #include "simd/verbs.h"
 
 #define FC_EACH "ukernels/fft.isa.h"
-#include "simd/foreach.h"
+#include "simd/kernels.h"
 #undef FC_EACH
 
 static const fc_fft *const transforms[][FC_DTYPES] = {
 #define FC_EACH "ukernels/fft.row.h"
-#include "simd/foreach.h"
+#include "simd/rows.h"
 #undef FC_EACH
 };
 

@@ -4,12 +4,12 @@
 #include "simd/verbs.h"
 
 #define FC_EACH "ukernels/peak.isa.h"
-#include "simd/foreach.h"
+#include "simd/kernels.h"
 #undef FC_EACH
 
 static const fc_peak *const peaks[][FC_DTYPES] = {
 #define FC_EACH "ukernels/peak.row.h"
-#include "simd/foreach.h"
+#include "simd/rows.h"
 #undef FC_EACH
 };
 

@@ -6,12 +6,12 @@
 #include <string.h>
 
 #define FC_EACH "ukernels/rows.isa.h"
-#include "simd/foreach.h"
+#include "simd/kernels.h"
 #undef FC_EACH
 
 static const fc_rows *const kernels[][FC_DTYPES] = {
 #define FC_EACH "ukernels/rows.row.h"
-#include "simd/foreach.h"
+#include "simd/rows.h"
 #undef FC_EACH
 };
 

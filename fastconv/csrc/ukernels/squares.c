@@ -4,12 +4,12 @@
 #include "simd/verbs.h"
 
 #define FC_EACH "ukernels/squares.isa.h"
-#include "simd/foreach.h"
+#include "simd/kernels.h"
 #undef FC_EACH
 
 static const fc_squares_fn kernels[][FC_DTYPES] = {
 #define FC_EACH "ukernels/squares.row.h"
-#include "simd/foreach.h"
+#include "simd/rows.h"
 #undef FC_EACH
 };
 

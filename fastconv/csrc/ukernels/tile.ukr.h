@@ -328,7 +328,6 @@ static const fc_tile FC_NAME = {
     .columns = V(VECS) * V(LANES),
     .wide = V(WIDE),
     .masks = FC_MASKS && V(HELD) >= 9,
-    .matrix = FC_MATRIX,
     .run = {{NULL}, FC_LIST(1, FC_TALL_LIST(1)), FC_LIST(2, FC_TALL_LIST(2)),
 #if V(VECS) > 2
             FC_LIST(3, FC_TALL_LIST(3)), FC_LIST(4, NULL),

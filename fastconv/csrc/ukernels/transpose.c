@@ -105,7 +105,7 @@ static inline __attribute__((always_inline)) void move_blocks(int64_t size, int6
     } while (0)
 
 #define FC_EACH "ukernels/transpose.isa.h"
-#include "simd/foreach.h"
+#include "simd/kernels.h"
 #undef FC_EACH
 
 #undef FC_TO
@@ -113,7 +113,7 @@ static inline __attribute__((always_inline)) void move_blocks(int64_t size, int6
 
 static const fc_transpose_fn transposers[][FC_DTYPES] = {
 #define FC_EACH "ukernels/transpose.row.h"
-#include "simd/foreach.h"
+#include "simd/rows.h"
 #undef FC_EACH
 };
 

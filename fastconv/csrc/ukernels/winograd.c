@@ -28,12 +28,12 @@ static const struct {
 };
 
 #define FC_EACH "ukernels/winograd.isa.h"
-#include "simd/foreach.h"
+#include "simd/kernels.h"
 #undef FC_EACH
 
 static const fc_winograd *const transforms[][FC_DTYPES] = {
 #define FC_EACH "ukernels/winograd.row.h"
-#include "simd/foreach.h"
+#include "simd/rows.h"
 #undef FC_EACH
 };
 
