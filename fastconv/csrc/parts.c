@@ -13,12 +13,12 @@ enum {
     PRODUCT = 325,         /* estimated cycles of a step of a tile, */
     CROSSED = 75,          /* and more where pixels of a tap cross lines, */
     CALL = 250,            /* to begin and end a tile, */
-    SPLIT = 16,            /* to split a pair of vectors, */
+    SPLIT = 30,            /* to split a pair of vectors, */
     COPY = 12,             /* to copy one, */
     STORE = 8,             /* to store a vector of the result, */
-    WEIGHTS = 1500,        /* to split weights for a step of a tile, */
-    FETCH = 240,           /* or to fetch split ones from nearby, */
-    FETCH_FAR = 450,       /* or from beyond the second-level cache, */
+    WEIGHTS = 1600,        /* to split weights for a step of a tile, */
+    FETCH = 400,           /* or to fetch split ones from nearby, */
+    FETCH_FAR = 600,       /* or from beyond the second-level cache, */
     NEAR_BYTES = 2 << 20,  /* which holds so much, */
     TASK = 2000,           /* and for a task */
 };
@@ -108,6 +108,8 @@ fc_split_cut fc_split_choose(const fc_problem *p, double *cycles)
     *cycles = HUGE_VAL;
     for (int64_t blocks = 1, rows;; blocks *= 2) {
         rows = blocks < p->oh ? ceil_div(p->oh, blocks) : 1;
+        if (rows > 1 && (double)rows * (double)p->ow > STRIP_BYTES) /* before sizes that may not fit 64 bits */
+            continue;
         for (int64_t oc_blocks = 1, pairs = 1; oc_blocks <= pairs; oc_blocks *= 2) {
             const fc_split_cut c = fc_split_cut_into(p, rows, oc_blocks);
             if ((rows > 1 && FC_PARTS * c.part > STRIP_BYTES) || fc_split_scratch_of(p, &c, 0).box > MOST_BYTES)

@@ -57,7 +57,10 @@ void fc_split_weights(const fc_plan *plan, const fc_operands *operands, const fc
 void fc_split_pixels(const fc_plan *plan, const fc_operands *operands, const fc_split_cut *c, int64_t n, int64_t group, int64_t row,
                      int64_t rows, char *strip, char *staged);
 
-/* The largest of the split pixels that row `row` of a task's outputs reads, to 8 bits. */
+/* Whether all pixels of the rows that row `row` of an image's outputs reads are 0. */
+int fc_split_is_zero(const fc_plan *plan, const fc_operands *operands, int64_t n, int64_t group, int64_t row);
+
+/* The largest of the split pixels that row `row` of a task's outputs reads, to 8 bits: 0 where it is subnormal, too. */
 double fc_split_largest(const fc_problem *p, const fc_split_cut *c, const char *strip, int64_t row);
 
 #endif

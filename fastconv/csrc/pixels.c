@@ -112,3 +112,19 @@ double fc_split_largest(const fc_problem *p, const fc_split_cut *c, const char *
     memcpy(&largest, &all, 4);
     return (double)largest;
 }
+
+int fc_split_is_zero(const fc_plan *plan, const fc_operands *operands, int64_t n, int64_t group, int64_t row)
+{
+    const fc_problem *p = &plan->problem;
+    const int64_t *x = operands->x.stride, igc = p->ic / p->groups;
+    const char *const image = operands->x.data + n * x[0] + group * igc * x[1];
+    uint32_t bits = 0;
+    memcpy(&bits, &operands->fill, 4);
+    for (int64_t c = 0; c < igc; c++)
+        for (int64_t ky = 0; ky < p->kh; ky++) {
+            const int64_t y = fc_extend(p->padding_mode, row * p->sh + ky * p->dh - p->pt, p->ih);
+            for (int64_t j = 0; y >= 0 && j < p->iw; j++)
+                bits |= *(const uint32_t *)(image + c * x[1] + y * x[2] + j * x[3]);
+        }
+    return bits << 1 == 0;
+}

@@ -26,7 +26,7 @@
 
 enum {
     LEAST_CHANNELS = 8, /* of a group: a step of fewer would be mostly zeros */
-    MOST_STEPS = 4096,  /* of a sum */
+    MOST_STEPS = 4096,  /* of a sum, and often less by what stays near */
     CHUNK = 4,          /* steps whose weights, 24 KiB, stay in the first-level cache while pixels pass */
     PRODUCTS = 6,       /* of parts that count */
 };
@@ -43,7 +43,7 @@ static const char *reject(const fc_problem *p)
     double cycles;
     if ((double)p->ow * (double)p->sw + (double)p->kw * (double)p->dw + (double)p->kh * (double)p->dh > 1e6 ||
         fc_split_choose(p, &cycles).rows == 0)
-        return "the pixels of a row of outputs are too many to stay near";
+        return "what a row of outputs reads is too much to stay near";
     return NULL;
 }
 
@@ -196,9 +196,12 @@ static int holds(const job *j, int64_t r, const fc_split_scale *scale)
     if (squares / (double)(FC_SPLIT_WIDE * p->ow) >= products * products)
         return scale->low >= 0x1p-100f;
     double *const largest = (double *)(j->scratch + j->at->largest) + r;
-    if (*largest < 0)
+    if (*largest < 0) {
         *largest = fc_split_largest(p, j->cut, j->scratch, r);
-    return *largest == 0 || (*largest >= least_pixel && scale->low >= 0x1p-100f);
+        if (*largest == 0 && fc_split_is_zero(j->plan, j->operands, j->n, j->group, j->row + r))
+            *largest = HUGE_VAL; /* nothing can be lost of it */
+    }
+    return *largest >= least_pixel && scale->low >= 0x1p-100f;
 }
 
 /* Compute again the rows that may not be. */
