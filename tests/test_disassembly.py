@@ -116,6 +116,10 @@ def kernels(family, isa, kind):
             made |= {f"{stem}_{outer}_{r}": (count + 2 * (r - 1) + 2 * r, True) for r, count in inside.items() if r < 8}
         shapes = [(tiles, kernels) for tiles in (1, 2) for kernels in range(1, 5 if many else 3)]
         return made | {f"{stem}_{t}_{k}": (4 * t * k, True) for t, k in shapes}
+    if family == "split":
+        products = len(re.findall(r"DO\(\d, \d\)", (CSRC / "ukernels/split.ukr.h").read_text()))
+        made = {f"split_{isa}_{a}_{b}": (products * a * b, True) for a in (1, 2) for b in (1, 2)}
+        return made | {f"split_{isa}_{name}": (0, True) for name in ("pairs", "side_by_side", "store")}
     if family == "peak":
         return {f"{stem}_run": (rows * vecs, True)}
     return {stem: (0, True)}
@@ -124,12 +128,14 @@ def kernels(family, isa, kind):
 KINDS = {"tile": ["f32", "f64", "i64"], "rows": ["f32", "f64", "i64"], "channels": ["f32", "f64", "i64"]}
 KINDS |= {"bank": ["f32", "f64", "i64"], "winograd": ["f32", "f64"], "fft": ["f32", "f64"], "squares": ["f32", "f64"]}
 KINDS |= {"interleaved": ["f32", "f64"], "peak": ["f32", "f64"], "transpose": ["f32", "f64"], "moves": ["f32", "f64"]}
+KINDS |= {"split": ["f32"]}
 ALL = [(family, isa, kind) for family, kinds in KINDS.items() for isa in isas() for kind in kinds]
 ASSERTED = [case for case in ALL if case[1] != "portable" and case[2] != "i64"]
+ASSERTED = [case for case in ASSERTED if case[0] != "split" or case[1] == "amx"]  # elsewhere it is to compare with
 
 # A mnemonic and its operands, in the syntax of objdump for x86-64 and AArch64, GNU's or LLVM's.
-MULTIPLY_ADD = re.compile(r"vfn?m(add|sub)\d+p[sd]\b|fml[as]\b")
-VECTOR = re.compile(r"%[xyz]mm\d|\b[qv]\d+\b")
+MULTIPLY_ADD = re.compile(r"vfn?m(add|sub)\d+p[sd]\b|tdpbf16ps\b|fml[as]\b")
+VECTOR = re.compile(r"%[xyzt]mm\d|\b[qv]\d+\b")
 STACK = re.compile(r"\(%rsp\b|\[sp\b")
 STACK_OR_FRAME = re.compile(r"\(%r[sb]p\b|\[(sp|x29|fp)\b")
 FRAME = re.compile(r"movq?\s+%rsp, ?%rbp|(mov\s+(x29|fp), sp|add\s+(x29|fp), sp, #)")

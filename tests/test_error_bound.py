@@ -30,7 +30,7 @@ def excess(x, weight, bias=None, **options):
     return float(np.where(bound > 0, error / np.where(bound > 0, bound, 1), np.where(error > 0, np.inf, 0)).max())
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+@pytest.mark.parametrize("algorithm", ["direct", "winograd", "split"])
 @pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 1), ((5, 5), 1), ((1, 3), 1), ((3, 3), 2), ((5, 5), 2)])
 def test_holds_for_data_chosen_against_it(algorithm, kernel, stride):
     rng = np.random.default_rng(6)
@@ -362,6 +362,32 @@ def test_of_spectra_of_complex_numbers():
             np.testing.assert_allclose(bound, of_real + sums, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("channels", "kernel", "steps"), [(32, 3, 9), (33, 1, 2), (70, 5, 75)])
+def test_of_split_numbers_counts_products_of_tiles_and_what_they_make_0(channels, kernel, steps):
+    """Six products of 32 numbers a step, each of which may lose what is not normal of either factor, or of itself."""
+    x, weight = np.full((1, channels, 9, 9), 0.5, "f4"), np.full((18, channels, kernel, kernel), 0.25, "f4")
+    weight[5] = -3
+    constant, reach, tiles = stated_by(x, weight, "split")
+    assert (constant, reach, tiles) == (6 * steps + 24, (0, 0), ("flushed", 2 * 6 * 32 * steps))
+    lost = 2.0**-126 * 2 * 6 * 32 * steps
+    for of_x, of_w in [(0, 1), (1, 0), (0, 0), (2.0**-100, 1)]:
+        pixels, weights = x * np.float32(of_x), weight * np.float32(of_w)
+        bound = conv2d_error_bound(pixels, weights, algorithm="split")
+        factors = 1 + abs(weights).max((1, 2, 3)) + abs(pixels).max()
+        roundings = constant * 2.0**-24 / (1 - constant * 2.0**-24) * abs(weights).sum((1, 2, 3)) * abs(pixels).max()
+        np.testing.assert_allclose(bound[0, :, 2, 3], roundings + lost * factors, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("of_x", "of_w"), [*itertools.product([1, 1e-25, 1e-37, 1e-40], [1, 1e-12, 1e-38, 1e-43])])
+def test_of_split_numbers_that_are_tiny(of_x, of_w):
+    """What lies beside larger ones in a row is not computed again."""
+    rng = np.random.default_rng(3)
+    x, weight = rng.standard_normal((1, 40, 9, 30)), rng.standard_normal((34, 40, 3, 3))
+    x[..., 3:] *= of_x
+    weight[::2] *= of_w
+    assert excess(x.astype("f4"), weight.astype("f4"), algorithm="split") <= 1
+
+
 @pytest.mark.semantics
 def test_holds_for_random_calls(request, unless_refused):
     for seed in range(request.config.getoption("--problems") // 40):
@@ -415,9 +441,16 @@ KERNELS = {
     "direct": [1, 2, 3, 5, 9],
     "winograd": [(3, 3), (5, 5), (3, 1), (1, 3), (5, 1), (1, 5)],
     "fft": [5, 7, 9, 13, 21],
+    "split": [1, 3, (5, 5), (1, 3)],
 }
 KERNELS["auto"] = [3, 5, 9, 15]
-CHANNELS = {"direct": [1, 3, 40], "winograd": [16, 20, 40], "fft": [1, 1, 2, 7], "auto": [1, 4, 16, 40]}
+CHANNELS = {
+    "direct": [1, 3, 40],
+    "winograd": [16, 20, 40],
+    "fft": [1, 1, 2, 7],
+    "split": [8, 20, 40],
+    "auto": [1, 4, 16, 40],
+}
 
 
 def exact_sums(x, weight, bias, padding):
@@ -433,11 +466,11 @@ def exact_sums(x, weight, bias, padding):
 
 @pytest.mark.parametrize("algorithm", KERNELS)
 def test_holds_for_random_problems_of_every_filling(algorithm, request):
-    """A fifth of them in float64, against extended precision; `--problems` says how many, 1 for each 100."""
+    """A fifth in float64, where it is taken, against extended precision; `--problems` says how many, 1 for each 100."""
     first = request.config.getoption("--first-problem")
     for seed in range(first, first + request.config.getoption("--problems") // 100):
         rng = np.random.default_rng([seed, list(KERNELS).index(algorithm)])
-        dtype = "f8" if rng.random() < 0.2 else "f4"
+        dtype = "f8" if rng.random() < 0.2 and algorithm != "split" else "f4"
         kernel = KERNELS[algorithm][rng.integers(len(KERNELS[algorithm]))]
         kh, kw = kernel if isinstance(kernel, tuple) else (kernel, kernel)
         channels, filters = (
@@ -515,7 +548,7 @@ def test_of_a_backend_that_reaches_beyond_windows():
 def test_is_not_finite_where_the_result_is_not():
     x, weight = np.ones((1, 16, 30, 30), "f4"), np.ones((2, 16, 3, 3), "f4")
     x[0, 0, 4, 4] = np.nan
-    for algorithm in ("direct", "winograd"):
+    for algorithm in ("direct", "winograd", "split"):
         y = conv2d(x, weight, algorithm=algorithm)
         bound = conv2d_error_bound(x, weight, algorithm=algorithm)
         assert not np.isfinite(bound[~np.isfinite(y)]).any()

@@ -16,6 +16,12 @@ PROBLEMS = {
     ]
     + [((1, 32, 9, 10), (6, 16, 3, 3), {"padding": 2, "groups": 2, "dilation": (2, 1)})]
     + [((1, 16, size, size + 1), (18, 16, k, k), {"padding": 1, "stride": 2}) for k in (3, 5) for size in (7, 18)],
+    "split": [
+        ((1, 40, 6, 19), (35, 40, 3, 3), {"padding": 1}),
+        ((1, 33, 5, 37), (40, 33, 1, 1), {}),
+        ((1, 9, 8, 11), (18, 9, 5, 5), {"padding": 2, "stride": 2}),
+        ((1, 32, 9, 10), (34, 16, 3, 2), {"padding": 2, "groups": 2, "dilation": (2, 1), "padding_mode": "wrap"}),
+    ],
     "fft": [
         ((1, 2, 40, 20), (3, 2, 7, 9), {"padding": 4}),
         ((1, 3, 12, 90), (3, 1, 5, 11), {"padding": 4, "groups": 3}),
@@ -23,10 +29,13 @@ PROBLEMS = {
     ],
 }
 CASES = [(name, *problem) for name, problems in PROBLEMS.items() for problem in problems]
+DTYPES = {"split": ["f4"]}  # of those that have not both
 LARGE = {  # with room for large values in a few tiles
     "winograd": ((1, 20, 13, 30), (7, 20, 3, 3), {"padding": 1}),
+    "split": ((1, 35, 7, 30), (36, 35, 3, 3), {"padding": 1}),
     "fft": ((1, 2, 43, 90), (5, 2, 9, 8), {"padding": 3}),
 }
+OF_EACH = [(name, dtype) for name in LARGE for dtype in DTYPES.get(name, ["f4", "f8"])]
 MOST_PLACES = 900  # of a problem
 
 
@@ -60,8 +69,7 @@ def test_one_value_that_is_not_finite_reaches_what_its_window_reaches(algorithm,
         np.testing.assert_allclose(y[finite], expected[finite], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("algorithm", LARGE)
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("algorithm", "dtype"), OF_EACH)
 @pytest.mark.parametrize("place", ["x", "weight", "bias", "fill"])
 def test_values_near_the_largest_overflow_where_direct_does(algorithm, dtype, place):
     x_shape, weight_shape, options = LARGE[algorithm]
@@ -110,8 +118,7 @@ def test_sums_on_the_way_may_overflow_where_none_of_direct_does(algorithm, dtype
     assert np.isfinite(conv2d(x, weight, algorithm=algorithm)).all()
 
 
-@pytest.mark.parametrize("algorithm", LARGE)
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("algorithm", "dtype"), OF_EACH)
 def test_a_sum_that_decides_whether_the_bias_overflows(algorithm, dtype):
     """Half a unit in the last place of the largest number, exactly: with it the sum is infinite, not with less."""
     _, (_, channels, kh, kw), _ = LARGE[algorithm]

@@ -66,6 +66,10 @@ def special_calls():
                     options["algorithm"] = "winograd"
                     for stride, padding in itertools.product((1, 2), (0, ((2, 0), (1, 3)))):
                         yield Call(x, weight, None, options | {"stride": stride, "padding": padding}, -1, False)
+                if c >= 8 and groups == 1:
+                    options["algorithm"] = "split"
+                    for stride, padding in itertools.product((1, 2), (0, ((2, 0), (1, 3)))):
+                        yield Call(x, weight, None, options | {"stride": stride, "padding": padding}, -1, False)
 
 
 def run(first, count, isa):

@@ -169,7 +169,7 @@ def test_the_choice_does_not_depend_on_the_batch():
         ]
         assert len(set(plans)) == 1
         chosen.add(plans[0])
-    assert chosen == {"direct", "winograd"}
+    assert chosen - {"split"} == {"direct", "winograd"}  # and where there are matrix tiles, that too
 
 
 @pytest.mark.parametrize("channels", [1000, 4096])
