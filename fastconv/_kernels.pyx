@@ -483,8 +483,8 @@ cdef class Plan:
     def error(self):
         """Return the constant of the error bound, how far it reaches beyond a window, and what is known of its tiles.
 
-        That is None, or "levels", blocks of input channels and both axes' `fc_levels`, or "points" and `fc_points`; or "flushed"
-        and how many products make 0 of what is not normal.
+        That is None, or "levels", blocks of input channels and both axes' `fc_levels`, or "points" and `fc_points`; or
+        "flushed" and how many products make 0 of what is not normal.
         """
         cdef fc_error error = fc_error_of(&self.plan)
         tiles = None

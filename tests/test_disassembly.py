@@ -25,7 +25,7 @@ def defined(name):
 
 
 def isas(family):
-    """Names of the instruction sets of this architecture, as simd/foreach.h lists them, that have a family of their own.
+    """Names of the instruction sets of this architecture that have a family of their own, as simd/foreach.h lists them.
 
     amx has that of avx512, but what is in tiles.
     """
@@ -65,7 +65,7 @@ def kernels(family, isa, kind):
     """What one microkernel header makes: {symbol: (multiply-adds of its hot code, whether in one place)}."""
     if family == "split":
         products = len(re.findall(r"DO\(\d, \d\)", (CSRC / "ukernels/split.ukr.h").read_text()))
-        made = {f"split_{isa}_{a}_{b}": (products * a * b, True) for a in (1, 2) for b in (1, 2)}
+        made = {f"split_{isa}_{a}_{b}": (products * a * b, False) for a in (1, 2) for b in (1, 2)}
         return made | {f"split_{isa}_{name}": (0, True) for name in ("pairs", "side_by_side", "store")}
     macros = defined("simd/i64.h") | defined(f"simd/{isa}.h")
     names = ("ROWS", "TALL", "VECS", "WIDE", "HELD")

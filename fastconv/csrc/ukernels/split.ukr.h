@@ -154,6 +154,7 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(const
         FC_MATRIX_ZERO(3);
     }
     const char *ahead = run->ahead;
+    FC_ROLLED
     for (int64_t s = 0; s < run->steps; s++) {
         const char *const a = run->a + run->a_off[s], *const b = run->b + run->b_off[s];
 #define FC_LOAD_ROWS(k)                                                                                                \
@@ -172,6 +173,7 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(const
         FC_MATRIX_DOT(2, 5, 6);                                                                                        \
     if (rows > 1 && columns > 1)                                                                                       \
         FC_MATRIX_DOT(3, 5, 7);                                                                                        \
+    FC_ROLLED                                                                                                          \
     for (int64_t line = 0; line < run->lines; line++, ahead += 64)                                                     \
         __builtin_prefetch(ahead, 0, 2);
         FC_LOAD_COLUMNS(0)
