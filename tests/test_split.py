@@ -456,7 +456,7 @@ def test_tasks_leave_the_tiles_released():
         ("at most 49 taps", (1, 16, 9, 9), (16, 16, 8, 7), "f4"),
         ("at most 49 taps", (1, 16, 60, 60), (16, 16, 1, 50), "f4"),
         ("too many input channels", (1, 14593, 3, 3), (1, 14593, 3, 3), "f4"),
-        ("a row of outputs are too many", (1, 64, 1, 30000), (16, 64, 1, 1), "f4"),
+        ("a row of outputs reads is too much", (1, 64, 1, 30000), (16, 64, 1, 1), "f4"),
         ("64-bit floats", (1, 16, 9, 9), (16, 16, 3, 3), "f8"),
         ("64-bit floats", (1, 16, 9, 9), (16, 16, 3, 3), "c16"),
         ("integers", (1, 16, 9, 9), (16, 16, 3, 3), "i4"),
