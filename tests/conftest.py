@@ -33,15 +33,19 @@ def isa_backends():
 
 
 BACKENDS = {}
+SAME = {"cpu_avx512": "cpu_amx"}  # names of those that have another one's kernels, but for tiles
 
 
 def pytest_generate_tests(metafunc):
-    """Run a test once for every instruction set, every row that keeps the bits of `direct`, or every backend."""
+    """Run a test once for every instruction set with kernels of its own, or each, each direct row, or each backend."""
     if "backend" in metafunc.fixturenames:
         asked = metafunc.config.getoption("--fastconv-backend")
         metafunc.parametrize("backend", [asked] if asked else ["cpu", "reference"])
     if "isa_backend" in metafunc.fixturenames:
-        metafunc.parametrize("isa_backend", isa_backends())
+        names = isa_backends()
+        metafunc.parametrize("isa_backend", [name for name in names if SAME.get(name) not in names])
+    if "each_isa_backend" in metafunc.fixturenames:
+        metafunc.parametrize("each_isa_backend", isa_backends())
     if "variant" in metafunc.fixturenames:
         rows = [name for name, family in _kernels.algorithms().items() if family == "direct"]
         metafunc.parametrize("variant", rows)

@@ -40,7 +40,7 @@ def random_problem(seed, most=60):
 
 def test_random_problems_stay_inside_the_bound(isa_backend, request):
     count = request.config.getoption("--problems") // 200
-    for seed in range(count if isa_backend == "cpu_avx512" else count // 4):
+    for seed in range(count if isa_backend in ("cpu_amx", "cpu_avx512") else count // 4):
         arguments, options = random_problem(seed)
         y = conv2d(*arguments, **options, algorithm="fft", backend=isa_backend)
         wide = [None if a is None else a.astype("f8") for a in arguments]

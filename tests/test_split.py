@@ -63,12 +63,12 @@ def sizes_of(x, weight, bias, options):
     return exact(*absolute, **options | {"fill_value": abs(options.get("fill_value", 0))})
 
 
-def test_random_problems_stay_inside_the_bound(isa_backend, request):
+def test_random_problems_stay_inside_the_bound(each_isa_backend, request):
     count = request.config.getoption("--problems") // 100
-    count, most, kernels = (count, 24, KERNELS) if isa_backend == "cpu_amx" else (count // 20, 6, KERNELS[:2])
+    count, most, kernels = (count, 24, KERNELS) if each_isa_backend == "cpu_amx" else (count // 20, 6, KERNELS[:2])
     for seed in range(count):
         arguments, options = random_problem(seed, most, kernels)
-        y = conv2d(*arguments, **options, algorithm="split", backend=isa_backend)
+        y = conv2d(*arguments, **options, algorithm="split", backend=each_isa_backend)
         error = abs(y - exact(*arguments, **options))
         assert (error <= conv2d_error_bound(*arguments, **options, algorithm="split")).all(), seed
         # The bound is of the worst of all data: of these direct errs by 4.7 roundings of all sizes, this by 4.5.
@@ -76,7 +76,7 @@ def test_random_problems_stay_inside_the_bound(isa_backend, request):
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_each_product_is_rounded_a_few_times(layout, isa_backend):
+def test_each_product_is_rounded_a_few_times(layout, each_isa_backend):
     """One channel at a time is not 0; without a product of parts one would be off by 64 roundings, and more."""
     rng = np.random.default_rng(0)
     x, weight = np.zeros((32, 32, 3, 7), "f4"), rng.uniform(1, 2, (16, 32, 1, 1)).astype("f4")
@@ -84,7 +84,7 @@ def test_each_product_is_rounded_a_few_times(layout, isa_backend):
         x[channel, channel] = rng.uniform(1, 2, (3, 7))
     x = x if layout == "NCHW" else x.transpose(0, 2, 3, 1)
     options = {"data_format": layout, "weight_format": "OIHW"}
-    y, right = conv2d(x, weight, **options, algorithm="split", backend=isa_backend), exact(x, weight, **options)
+    y, right = conv2d(x, weight, **options, algorithm="split", backend=each_isa_backend), exact(x, weight, **options)
     assert (abs(y - right) <= 2.5 * U * abs(right)).all(), float((abs(y - right) / abs(right)).max() / U)
 
 
@@ -99,11 +99,11 @@ def orders_of(x):
     yield wide
 
 
-def test_bits_depend_on_nothing_but_the_values(isa_backend):
-    fast = isa_backend == "cpu_amx"
+def test_bits_depend_on_nothing_but_the_values(each_isa_backend):
+    fast = each_isa_backend == "cpu_amx"
     for seed in range(40 if fast else 3):
         (x, weight, bias), options = random_problem(seed, *((40,) if fast else (8, KERNELS[:2])))
-        options |= {"algorithm": "split", "backend": isa_backend}
+        options |= {"algorithm": "split", "backend": each_isa_backend}
         y = conv2d(x, weight, bias, **options, num_threads=1)
         for threads in (2, 3):
             assert conv2d(x, weight, bias, **options, num_threads=threads).tobytes() == y.tobytes(), seed
@@ -481,15 +481,15 @@ def test_many_channels(channels, kernel):
 
 
 @pytest.mark.parametrize("isa", RUNS)
-def test_it_is_chosen_where_there_are_matrix_tiles_and_nowhere_else(isa, isa_backend):
-    if isa_backend != f"cpu_{isa}":
+def test_it_is_chosen_where_there_are_matrix_tiles_and_nowhere_else(isa, each_isa_backend):
+    if each_isa_backend != f"cpu_{isa}":
         return
     chosen = set()
     for channels, filters, size, k, stride in itertools.product((16, 64, 512), (64, 512), (7, 56), (1, 3), (1, 2)):
         x, weight = np.zeros((1, channels, size, size), "f4"), np.zeros((filters, channels, k, k), "f4")
         for layout in ("NCHW", "NHWC"):
             images = x if layout == "NCHW" else x.transpose(0, 2, 3, 1)
-            options = {"data_format": layout, "weight_format": "OIHW", "backend": isa_backend, "stride": stride}
+            options = {"data_format": layout, "weight_format": "OIHW", "backend": each_isa_backend, "stride": stride}
             found = explain(images, weight, **options, padding=k // 2)
             chosen.add(found.details["algorithm"])
             assert "split" in found.details["algorithms"]
