@@ -49,6 +49,7 @@ CASES = {  # input channels, output channels, side of the kernel, of the image a
     "5x5": (1, 1, 5, 12000, 6000),
     "5x5 large": (1, 1, 5, 24000, 12000),
     "15x15": (1, 1, 15, 12000, 6000),
+    "15x15 large": (1, 1, 15, 24000, 12000),
     "7x7 3->16": (3, 16, 7, 4800, 2400),
 }
 

@@ -20,7 +20,7 @@ FLAGS = (
     "-fsanitize=address,undefined -fno-sanitize=null,alignment,object-size,pointer-overflow -fno-sanitize-recover=all "
     "-shared-libasan -fno-omit-frame-pointer"
 )
-SUITE = ["direct", "winograd", "fft", "error_bound", "malformed", "problem", "random", "threads"]
+SUITE = ["direct", "split", "winograd", "fft", "error_bound", "malformed", "problem", "random", "threads"]
 
 
 def main():
