@@ -69,9 +69,10 @@ QUIET = {  # what idle schedulers, nannies and workers do: watch their event loo
 
 PAUSE = 0.05  # seconds before each call
 
-HEAD = """\
-| kernel, image, chunks | two | `conv2d`: 1 and 2 threads | by hand | `map_blocks` | Dask: 1 and 2 | more than `conv2d` | no work |
-| --- | --- | --- | --- | --- | --- | --- | --- |"""  # noqa: E501 - a line of a table is one line
+HEAD = (
+    "| kernel, image, chunks | two | `conv2d`: 1 and 2 threads | by hand | `map_blocks` | Dask: 1 and 2 "
+    "| more than `conv2d` | no work |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+)
 
 
 def seconds(run):

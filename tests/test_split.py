@@ -504,15 +504,14 @@ def test_the_choice_does_not_depend_on_the_batch():
 
 
 def test_scratch_memory_is_bounded():
+    taken = 0
     for c, o, size in itertools.product((16, 64, 512, 4096), (16, 64, 2048), (8, 56, 1000)):
         for layout, k, stride in itertools.product(("NCHW", "NHWC"), (1, 3, 5), (1, 2)):
             x = np.broadcast_to(np.zeros((), "f4"), (1, c, size, size) if layout == "NCHW" else (1, size, size, c))
             weight = np.broadcast_to(np.zeros((), "f4"), (o, c, k, k))
             options = {"data_format": layout, "weight_format": "OIHW", "algorithm": "split"}
-            try:
-                details = explain(x, weight, None, stride, k // 2, **options, num_threads=1).details
-            except fastconv.BackendUnsupportedError as error:
-                assert "too many" in str(error)  # noqa: PT017
-                continue
-            if details:
+            details = explain(x, weight, None, stride, k // 2, **options, num_threads=1).details
+            if details:  # else it is refused
+                taken += 1
                 assert details["scratch_bytes"] <= 4 << 20, (c, o, size, k, stride)
+    assert taken > 200

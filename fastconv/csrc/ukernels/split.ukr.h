@@ -127,16 +127,6 @@ static const struct {
     uint8_t rows[16];
 } FC_PASTE2(FC_NAME, shapes) = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
 
-static void FC_PASTE2(FC_NAME, open)(void)
-{
-    FC_MATRIX_OPEN(&FC_PASTE2(FC_NAME, shapes));
-}
-
-static void FC_PASTE2(FC_NAME, close)(void)
-{
-    FC_MATRIX_CLOSE();
-}
-
 static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(const int rows, const int columns, const fc_split_run *run)
 {
     if (run->resumes) {
@@ -204,14 +194,6 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(const
 
 #else
 
-static void FC_PASTE2(FC_NAME, open)(void)
-{
-}
-
-static void FC_PASTE2(FC_NAME, close)(void)
-{
-}
-
 /* The tiles' instructions in vectors: to their bits, on every processor, and for comparison alone. */
 static inline __attribute__((always_inline)) float FC_PASTE2(FC_NAME, normal)(float v)
 {
@@ -264,6 +246,20 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(const
 }
 
 #endif
+
+static void FC_PASTE2(FC_NAME, open)(void)
+{
+#if FC_MATRIX
+    FC_MATRIX_OPEN(&FC_PASTE2(FC_NAME, shapes));
+#endif
+}
+
+static void FC_PASTE2(FC_NAME, close)(void)
+{
+#if FC_MATRIX
+    FC_MATRIX_CLOSE();
+#endif
+}
 
 #define FC_BLOCK(ROWS, COLUMNS)                                                                                        \
     static void FC_PASTE3(FC_NAME, ROWS, COLUMNS)(const fc_split_run *run)                                             \
