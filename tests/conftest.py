@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import gc
 import os
 from pathlib import Path
 
@@ -95,6 +96,12 @@ def _is_owed(item, algorithms):
     mark = item.get_closest_marker("semantics")
     algorithm = item.callspec.params.get("algorithm", "auto") if hasattr(item, "callspec") else "auto"
     return mark and mark.args != (False,) and not INSIDE & set(item.fixturenames) and algorithm in algorithms
+
+
+def pytest_collection_finish(session):
+    """Leave what was collected out of the garbage collector's rounds: a million objects that stay, 0.4 s a full one."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):
