@@ -42,7 +42,7 @@ static void split_planes(const fc_plan *plan, const fc_operands *operands, const
                 const char *const at = from + k / c->down * from_phase + first_row(p, down) * from_row;
                 const fc_split_move move = {at, i + 1 < count ? at + from_plane : NULL, from_row * p->sh,
                                             strip + (channel + i) / 2 * plane + k * c->high * to_row, to_row, c->part,
-                                            whole ? 1 : high, whole ? high * c->pitch : c->pitch, in_place ? 2 * from_plane : 0};
+                                            whole ? 1 : high, whole ? high * c->pitch : c->pitch, in_place ? 2 * from_plane : 0, NULL, 0};
                 fc_split_of(plan->isa)->pairs(&move);
             }
     }
@@ -72,7 +72,7 @@ static void split_side_by_side(const fc_plan *plan, const fc_operands *operands,
                 const int64_t first = p->kw == 1 ? 0 : across * p->dw % p->sw;
                 const int64_t count = least(c->pitch, ceil_div((p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1 - first, p->sw));
                 char *const to = strip + ((across * c->down + down) * c->high + r) * c->pitch * c->pixel;
-                fc_split_move move = {staged + first * igc * 4, NULL, p->sw / w.step_w * igc * 4, to, c->pixel, c->part, count, igc, 0};
+                fc_split_move move = {staged + first * igc * 4, NULL, p->sw / w.step_w * igc * 4, to, c->pixel, c->part, count, igc, 0, NULL, 0};
                 if (in_place) {
                     move.from = image + y * x[2] + first * x[3];
                     move.from_step = p->sw * x[3];

@@ -12,13 +12,16 @@ enum { FC_PARTS = 3, FC_MATRIX_EDGE = 16, FC_MATRIX_STEP = 32, FC_MATRIX_BYTES =
 
 /* Rows of `count` numbers that lie side by side, to parts that lie `part` bytes apart; steps from row to row in bytes. With `odd`
  * each number's parts and those of the other row's, NULL for zeros, make a pair of 4 bytes; and 64 bytes at a time are written. Without
- * it they follow one another, with zeros until they fill a step. What lies `ahead` bytes further on is called into the cache. Leaf. */
+ * it they follow one another, with zeros until they fill a step. What lies `ahead` bytes further on is called into the cache. The squares
+ * of row i's numbers are added to the 16 sums at squares + i * squares_step, those of number j to sum j % 16; or squares is NULL. Leaf. */
 typedef struct {
     const char *from, *odd;
     int64_t from_step;
     char *to;
     int64_t to_step, part;
     int64_t rows, count, ahead;
+    char *squares;
+    int64_t squares_step;
 } fc_split_move;
 
 /* Rows of `count` sums to the result: + *bias, or each its own where `biases` is set; NULL for none. Squares of row i's sums are added to the

@@ -35,52 +35,65 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, parts)(cons
     parts[FC_PARTS - 1] = (fc_u32x16)v & (uint32_t)FC_PASTE2(FC_NAME, HIGH);
 }
 
-static void FC_PASTE2(FC_NAME, pairs)(const fc_split_move *move)
+static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, move_pairs)(const fc_split_move m, const int squared)
 {
-    for (int64_t r = 0; r < move->rows; r++) {
-        const char *from = move->from + r * move->from_step, *odd = move->odd ? move->odd + r * move->from_step : NULL;
-        char *to = move->to + r * move->to_step;
-        for (int64_t left = move->count; left > 0; left -= FC_MATRIX_EDGE, from += 64, to += 64) {
+    for (int64_t r = 0; r < m.rows; r++) {
+        const char *from = m.from + r * m.from_step, *odd = m.odd ? m.odd + r * m.from_step : NULL;
+        char *to = m.to + r * m.to_step;
+        for (int64_t left = m.count; left > 0; left -= FC_MATRIX_EDGE, from += 64, to += 64) {
             fc_f32x16 a, b;
             fc_u32x16 low[FC_PARTS], high[FC_PARTS];
             FC_PASTE2(FC_NAME, load)(&a, from, left);
             FC_PASTE2(FC_NAME, load)(&b, odd, odd ? left : 0);
-            __builtin_prefetch(from + move->ahead, 0, 3);
+            __builtin_prefetch(from + m.ahead, 0, 3);
             if (odd) {
-                __builtin_prefetch(odd + move->ahead, 0, 3);
+                __builtin_prefetch(odd + m.ahead, 0, 3);
                 odd += 64;
             }
+            if (squared)
+                *(fc_f32x16 *)(m.squares + r * m.squares_step) += a * a + b * b;
             FC_PASTE2(FC_NAME, parts)(&a, low);
             FC_PASTE2(FC_NAME, parts)(&b, high);
             FC_UNROLL
             for (int k = 0; k < FC_PARTS; k++)
-                *(fc_u32x16 *)(to + k * move->part) = high[k] | low[k] >> 16;
+                *(fc_u32x16 *)(to + k * m.part) = high[k] | low[k] >> 16;
         }
     }
 }
 
-static void FC_PASTE2(FC_NAME, side_by_side)(const fc_split_move *move)
+static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, move_side_by_side)(const fc_split_move m, const int squared)
 {
-    for (int64_t r = 0; r < move->rows; r++) {
-        const char *from = move->from + r * move->from_step;
-        char *to = move->to + r * move->to_step;
-        for (int64_t left = move->count; left > 0; left -= FC_MATRIX_STEP, from += 128, to += 64) {
+    for (int64_t r = 0; r < m.rows; r++) {
+        const char *from = m.from + r * m.from_step;
+        char *to = m.to + r * m.to_step;
+        for (int64_t left = m.count; left > 0; left -= FC_MATRIX_STEP, from += 128, to += 64) {
             fc_u32x16 low[FC_PARTS], high[FC_PARTS];
             fc_f32x16 a, b;
             FC_PASTE2(FC_NAME, load)(&a, from, left);
             FC_PASTE2(FC_NAME, load)(&b, from + 64, left - FC_MATRIX_EDGE);
-            __builtin_prefetch(from + move->ahead, 0, 3);
-            __builtin_prefetch(from + move->ahead + 64, 0, 3);
+            __builtin_prefetch(from + m.ahead, 0, 3);
+            __builtin_prefetch(from + m.ahead + 64, 0, 3);
+            if (squared)
+                *(fc_f32x16 *)(m.squares + r * m.squares_step) += a * a + b * b;
             FC_PASTE2(FC_NAME, parts)(&a, low);
             FC_PASTE2(FC_NAME, parts)(&b, high);
             FC_UNROLL
-            for (int k = 0; k < FC_PARTS; k++) {
-                *(fc_u16x16 *)(to + k * move->part) = __builtin_convertvector(low[k] >> 16, fc_u16x16);
-                *(fc_u16x16 *)(to + k * move->part + 32) = __builtin_convertvector(high[k] >> 16, fc_u16x16);
-            }
+            for (int k = 0; k < FC_PARTS; k++)
+                *(fc_u16x32 *)(to + k * m.part) = FC_UPPER_HALVES(low[k], high[k]);
         }
     }
 }
+
+#define FC_MOVE(NAME)                                                                                                  \
+    static void FC_PASTE2(FC_NAME, NAME)(const fc_split_move *move)                                                    \
+    {                                                                                                                  \
+        if (move->squares)                                                                                             \
+            FC_PASTE3(FC_NAME, move, NAME)(*move, 1);                                                                   \
+        else                                                                                                           \
+            FC_PASTE3(FC_NAME, move, NAME)(*move, 0);                                                                   \
+    }
+FC_MOVE(pairs)
+FC_MOVE(side_by_side)
 
 static void FC_PASTE2(FC_NAME, store)(const fc_split_ends *ends)
 {
@@ -282,4 +295,5 @@ static const fc_split FC_NAME = {
 
 #undef FC_EACH_PRODUCT
 #undef FC_BLOCK
+#undef FC_MOVE
 #undef FC_NAME
