@@ -275,7 +275,7 @@ def test_packed_weights_lie_in_large_pages():
         )
         return sum(int(size) for size, flags in maps if " hg" in flags) << 10
 
-    x, weight = np.zeros((1, 512, 14, 14), "f4"), np.zeros((512, 512, 3, 3), "f4")
+    x, weight = np.zeros((1, 512, 28, 28), "f4"), np.zeros((512, 512, 3, 3), "f4")
     plan = plan_conv2d(weight, padding=1, algorithm="winograd")
     before = advised()
     plan(x)  # packs them

@@ -10,15 +10,16 @@ enum {
     STRIP_BYTES = 1 << 20, /* of split pixels: half a second-level cache of 2 MiB, */
     MOST_BYTES = 3 << 20,  /* and of all scratch memory */
     MOST_BLOCKS = 64,      /* of rows that are tried */
-    PRODUCT = 325,         /* estimated cycles of a step of a tile, */
+    PRODUCT = 290,         /* estimated cycles of a step of a tile, */
     CROSSED = 75,          /* and more where pixels of a tap cross lines, */
+    CROWDED = 50,          /* or as the strip leaves less than three quarters of that cache to all else; */
     CALL = 250,            /* to begin and end a tile, */
     SPLIT = 30,            /* to split a pair of vectors, */
     COPY = 12,             /* to copy one, */
-    STORE = 8,             /* to store a vector of the result, */
-    WEIGHTS = 1600,        /* to split weights for a step of a tile, */
-    FETCH = 400,           /* or to fetch split ones from nearby, */
-    FETCH_FAR = 600,       /* or from beyond the second-level cache, */
+    STORE = 11,            /* to store a vector of the result, */
+    WEIGHTS = 550,         /* to split weights for a step of a tile, */
+    FETCH = 300,           /* or to fetch split ones from nearby, */
+    FETCH_FAR = 450,       /* or from beyond the second-level cache, */
     NEAR_BYTES = 2 << 20,  /* which holds so much, */
     TASK = 2000,           /* and for a task */
 };
@@ -95,7 +96,8 @@ static double cycles_of(const fc_problem *p, const fc_split_cut *c)
     const double weights = (double)c->tiles * steps * (p->prepared ? fetch : WEIGHTS);
     const double tiles = (double)ceil_div(fc_split_pixels_of(p, c, c->rows), FC_MATRIX_EDGE) * (double)c->tiles;
     const double store = (double)c->rows * (double)ceil_div(p->ow, FC_MATRIX_EDGE) * channels * STORE;
-    const double product = p->kw > 1 && !p->channels_last ? PRODUCT + CROSSED : PRODUCT;
+    const double crowded = 2 * (double)(FC_PARTS * c->part) / STRIP_BYTES - 1;
+    const double product = PRODUCT + (p->kw > 1 && !p->channels_last ? CROSSED : 0) + (crowded > 0 ? CROWDED * crowded : 0);
     return rows * ((double)c->oc_blocks * (pixels + TASK) + weights + tiles * (steps * product + CALL) + store);
 }
 
