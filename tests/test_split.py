@@ -515,3 +515,21 @@ def test_scratch_memory_is_bounded():
                 taken += 1
                 assert details["scratch_bytes"] <= 4 << 20, (c, o, size, k, stride)
     assert taken > 200
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(
+    "large", [np.arange(64) % 32 < 16, np.arange(64) % 32 >= 16, np.arange(64) % 2 == 0, np.arange(64) % 2 == 1]
+)
+def test_all_weights_tell_how_large_pixels_must_be(isa_backend, layout, large):
+    """Where some weights are large, results are too, though pixels are so small that their last parts count as 0."""
+    rng = np.random.default_rng(3)
+    x = np.ldexp(rng.standard_normal((1, 6, 6, 64)), -110).astype("f4")
+    weight = rng.standard_normal((64, 20)).astype("f4")
+    weight[large] *= 2.0**40
+    weight = weight[None, None]
+    if layout == "NCHW":
+        x, weight = x.transpose(0, 3, 1, 2).copy(), weight.transpose(3, 2, 0, 1).copy()
+    options = {"data_format": layout, "backend": isa_backend}
+    y = conv2d(x, weight, **options, algorithm="split")
+    assert y.tobytes() == conv2d(x, weight, **options, algorithm="direct").tobytes()

@@ -105,7 +105,7 @@ def test_the_size_of_tiles_does_not_depend_on_the_batch(stride):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("shape", [(1, 64, 28, 28), (2, 32, 57, 40)])
+@pytest.mark.parametrize("shape", [(1, 64, 28, 28), (2, 32, 57, 40), (1, 200, 28, 28)])  # the last in chunks of weights
 def test_prepared_weights_give_the_same_bits(shape, stride):
     rng = np.random.default_rng(1)
     x, weight = rng.standard_normal(shape).astype("f4"), rng.standard_normal((48, shape[1], 3, 3)).astype("f4")
