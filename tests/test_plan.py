@@ -265,7 +265,7 @@ LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 @pytest.mark.semantics(False)
 @pytest.mark.skipif(not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text(), reason="no large pages here")
-def test_packed_weights_lie_in_large_pages():
+def test_packed_weights_lie_in_large_pages(tmp_path):
     """38 MB of weights, which Linux is advised to keep in pages of 2 MiB, in a process that has none yet."""
     program = """
     import re
@@ -284,4 +284,4 @@ def test_packed_weights_lie_in_large_pages():
     plan(x)  # packs them
     assert advised() - before > 30 << 20, (before, advised())
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60, cwd=tmp_path)
