@@ -18,8 +18,8 @@ enum {
 };
 
 /* Where transformed weights of more than so many bytes lie. Estimated cycles to write a vector of them there, and to call it in, for one
- * task and for each further one: a core of Granite Rapids is sent a line of its third-level cache in 8 to 10 cycles, one of memory in 14 to 18,
- * one of Zen 4 in 3. */
+ * task and for each further one: a core of Granite Rapids is sent a line of its third-level cache in 8 to 10 cycles, and of memory in
+ * 14 to 18; one of Zen 4 of that cache in 3. */
 static const struct { int64_t bytes; double write, first, again; } memories[] = {
     {20 << 20, 100, 14, 14},    /* in memory that may not be kept from call to call: pages are granted anew; */
     {10 << 20, 30, 10, 14},     /* in far memory, beyond a cache of 32 MiB that others use too; */

@@ -36,6 +36,8 @@ fc_split_cut fc_split_cut_into(const fc_problem *p, int64_t rows, int64_t oc_blo
     c.across = least(p->sw / gcd(p->sw, p->dw), p->kw);
     c.high = rows + (p->kh - 1) * p->dh / p->sh;
     c.pitch = p->ow + (p->kw - 1) * p->dw / p->sw;
+    /* Of a tap that begins anywhere the last tile reads beyond the last pixel; of a single one it ends with the plane. What a row
+     * writes beyond its own pixels, up to 15, lies where a later row or the next plane is written, or in the room behind a part. */
     c.plane = ceil_div(c.down * c.across * c.high * c.pitch + (c.taps > 1 ? FC_MATRIX_EDGE : 0), FC_MATRIX_EDGE) * FC_MATRIX_EDGE;
     /* Rows of pairs, pixels with all their channels, and the three parts lie an odd number of lines apart, lest they share a few sets of
      * the cache: rows 41 lines apart meet in none, 40 apart in 8 of 64. */

@@ -16,11 +16,11 @@ static fc_split_scale scale_of(const fc_problem *p, const fc_array *weight, int6
 {
     const int64_t *w = weight->stride;
     fc_split_scale scale = {0, INFINITY};
-    float most = 0, least = INFINITY; /* of squares that do tell */
+    float largest = 0, smallest = INFINITY; /* squares that do tell */
     for (int64_t o = 0; o < channels; o++) {
         if (squares[o] >= 0x1p-100f && squares[o] < 0x1p100f) {
-            most = fmaxf(most, squares[o]);
-            least = fminf(least, squares[o]);
+            largest = fmaxf(largest, squares[o]);
+            smallest = fminf(smallest, squares[o]);
             continue;
         }
         float high = 0;
@@ -32,9 +32,9 @@ static fc_split_scale scale_of(const fc_problem *p, const fc_array *weight, int6
         if (high > 0)
             scale.low = fminf(scale.low, high);
     }
-    if (most > 0) {
-        scale.high = fmaxf(scale.high, sqrtf(most));
-        scale.low = fminf(scale.low, sqrtf(least / (float)chain_length(p)));
+    if (largest > 0) {
+        scale.high = fmaxf(scale.high, sqrtf(largest));
+        scale.low = fminf(scale.low, sqrtf(smallest / (float)chain_length(p)));
     }
     return scale;
 }

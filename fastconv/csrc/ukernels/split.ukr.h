@@ -88,9 +88,9 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, move_side_b
     static void FC_PASTE2(FC_NAME, NAME)(const fc_split_move *move)                                                    \
     {                                                                                                                  \
         if (move->squares)                                                                                             \
-            FC_PASTE3(FC_NAME, move, NAME)(*move, 1);                                                                   \
+            FC_PASTE3(FC_NAME, move, NAME)(*move, 1);                                                                  \
         else                                                                                                           \
-            FC_PASTE3(FC_NAME, move, NAME)(*move, 0);                                                                   \
+            FC_PASTE3(FC_NAME, move, NAME)(*move, 0);                                                                  \
     }
 FC_MOVE(pairs)
 FC_MOVE(side_by_side)
