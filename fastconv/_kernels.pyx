@@ -60,7 +60,10 @@ cdef extern from *:
     int omp_in_parallel() noexcept nogil
     ctypedef void (*fc_part_fn)(const void *work, int64_t part, int thread) noexcept nogil
     void *fc_allocate(size_t bytes)
-    void fc_share(fc_part_fn run, const void *work, int64_t begin, int64_t end, int count) noexcept nogil
+    ctypedef struct fc_range:
+        pass
+    void fc_share(fc_part_fn run, const void *work, int64_t begin, int64_t end, int count,
+                  fc_range *ranges) noexcept nogil
 
 cdef extern from "fastconv.h" nogil:
     ctypedef enum fc_dtype:
@@ -533,11 +536,15 @@ cdef class Plan:
         one.packs = True
         self.read_weight(weight, &one.operands)
         one.operands.packed = packed.data
-        cdef work packing = work(&one, 1, self.plan.n_packs, NULL, 0)
         cdef const char *why = NULL
         cdef int count = choose_threads(self.macs, self.plan.n_tasks, num_threads, &why)
+        cdef fc_range *ranges = <fc_range *>fc_allocate(count * sizeof(fc_range))
+        if ranges is NULL:
+            raise MemoryError(f"no memory for {count} threads.")
+        cdef work packing = work(&one, 1, self.plan.n_packs, ranges, NULL, 0)
         with nogil:
             run_turns(&packing, 0, self.plan.n_packs, count)
+        free(ranges)
         return packed
 
     def run(self, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray y, fill, int num_threads=0,
@@ -640,6 +647,7 @@ cdef struct work:
     const job *jobs
     int n_jobs
     int64_t turns  # in which each job does an equal share of its parts
+    fc_range *ranges  # of turns, for each thread
     char *scratch  # NULL for packing
     int64_t scratch_bytes  # of one thread
 
@@ -696,7 +704,7 @@ cdef int run_jobs(job *jobs, int n_jobs, double macs, int asked) except -1:
     Results that lie between one another, as those of a transposed convolution's phases, then share lines of memory, and
     weights likewise, while a core's cache has them. Weights packed in rounds are for one job alone.
     """
-    cdef work packing = work(jobs, n_jobs, 0, NULL, 0), tasks = work(jobs, n_jobs, 0, NULL, 0)
+    cdef work packing = work(jobs, n_jobs, 0, NULL, NULL, 0), tasks = packing
     cdef int64_t packed_bytes = 0
     cdef double turn_macs = 0
     cdef int64_t turns = 0
@@ -716,10 +724,12 @@ cdef int run_jobs(job *jobs, int n_jobs, double macs, int asked) except -1:
             packing.turns = max(packing.turns, plan.n_packs)
             rounds = plan.packs_apart
     cdef slab memory
-    if not take_slab(&memory, count * tasks.scratch_bytes + packed_bytes + 64):
+    cdef int64_t ranges_bytes = count * <int64_t>sizeof(fc_range)
+    if not take_slab(&memory, ranges_bytes + count * tasks.scratch_bytes + packed_bytes + 128):
         raise MemoryError(f"no memory for {count} x {tasks.scratch_bytes} bytes of scratch and {packed_bytes} of "
                           "packed weights.")
-    tasks.scratch = <char *>((<uintptr_t>memory.data + 63) & ~<uintptr_t>63)
+    tasks.ranges = packing.ranges = <fc_range *>((<uintptr_t>memory.data + 63) & ~<uintptr_t>63)
+    tasks.scratch = <char *>((<uintptr_t>tasks.ranges + ranges_bytes + 63) & ~<uintptr_t>63)
     cdef char *packed = tasks.scratch + count * tasks.scratch_bytes
     for i in range(n_jobs):
         if jobs[i].packs:
@@ -750,7 +760,7 @@ cdef int run_jobs(job *jobs, int n_jobs, double macs, int asked) except -1:
 
 cdef void run_turns(const work *shared, int64_t begin, int64_t end, int count) noexcept nogil:
     if begin < end:
-        fc_share(run_turn, shared, begin, end, count)
+        fc_share(run_turn, shared, begin, end, count, shared.ranges)
 
 
 cdef void run_turn(const void *shared, int64_t turn, int thread) noexcept nogil:

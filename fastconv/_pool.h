@@ -10,9 +10,17 @@
 #ifndef FC_POOL_H
 #define FC_POOL_H
 
+#include "_ranges.h"
+
 #include <stdint.h> /* _GNU_SOURCE, which affinity needs, is Python.h's */
 
 typedef void (*fc_part_fn)(const void *work, int64_t part, int thread);
+
+static inline void fc_do_all(fc_part_fn run, const void *work, int64_t begin, int64_t end)
+{
+    for (; begin < end; begin++)
+        run(work, begin, 0);
+}
 
 #if defined(__unix__) || defined(__APPLE__)
 
@@ -26,9 +34,10 @@ typedef void (*fc_part_fn)(const void *work, int64_t part, int thread);
 typedef struct fc_job {
     fc_part_fn run;
     const void *work;
-    int64_t next, end; /* parts; `next` is taken without the lock */
-    int slots;         /* how many more workers may join */
-    int joined, active;
+    fc_range *ranges; /* one for each thread, the first the caller's */
+    int threads;
+    int slots; /* how many more workers may join */
+    int active;
     int processor; /* the caller's, when it had the job; -1 where that is not known */
     struct fc_job *later;
 } fc_job;
@@ -102,12 +111,9 @@ static inline void fc_relax(void)
 
 static void fc_work_on(fc_job *job, int thread)
 {
-    for (;;) {
-        const int64_t part = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED);
-        if (part >= job->end)
-            return;
+    int at = 0;
+    for (int64_t part; (part = fc_take(job->ranges, job->threads, thread, &at)) >= 0;)
         job->run(job->work, part, thread);
-    }
 }
 
 /* Leave a processor, if there is another: a new worker, or one that was awake, may find itself on its caller's, and would
@@ -140,6 +146,7 @@ static fc_job *fc_find_job(void)
 static void *fc_worker(void *unused)
 {
     (void)unused;
+    int thread = 0;
     fc_sleeper self = {.thread = pthread_self(), .wake = PTHREAD_COND_INITIALIZER};
     pthread_mutex_lock(&fc_pool.lock);
     for (;;) {
@@ -162,7 +169,7 @@ static void *fc_worker(void *unused)
 #endif
             }
         }
-        const int thread = ++job->joined;
+        thread = fc_number(job->ranges, job->threads, thread);
         job->slots--;
         job->active++;
         __atomic_fetch_sub(&fc_pool.open, 1, __ATOMIC_RELAXED);
@@ -207,55 +214,57 @@ static void fc_forget_pool(void)
     fc_pool.idle = fc_pool.open = 0;
 }
 
-/* run(work, part, thread) for each part from begin to end, on `count` threads at most, numbered from 0, the caller's. */
-static void fc_share(fc_part_fn run, const void *work, int64_t begin, int64_t end, int count)
+/* run(work, part, thread) for each part from begin to end, on `threads` at most, numbered from 0, the caller's, with room for
+ * as many ranges. */
+static void fc_share(fc_part_fn run, const void *work, int64_t begin, int64_t end, int threads, fc_range *ranges)
 {
-    fc_job job = {.run = run, .work = work, .next = begin, .end = end, .processor = -1};
-    const int wanted = count - 1 < end - begin - 1 ? count - 1 : (int)(end - begin - 1);
-    if (wanted > 0) {
-        pthread_mutex_lock(&fc_pool.lock);
-        while (fc_pool.idle - fc_pool.open < wanted && fc_start_worker())
-            continue;
-        job.slots = wanted;
-        job.processor = fc_processor();
-        job.later = fc_pool.jobs;
-        fc_pool.jobs = &job;
-        __atomic_fetch_add(&fc_pool.open, wanted, __ATOMIC_RELAXED);
-        for (int i = 0; i < wanted && fc_pool.asleep; i++) {
-            fc_sleeper *const sleeper = fc_pool.asleep;
-            fc_pool.asleep = sleeper->below;
-            fc_wake(sleeper);
-        }
-        pthread_mutex_unlock(&fc_pool.lock);
+    threads = threads < end - begin ? threads : (int)(end - begin);
+    if (threads < 2) {
+        fc_do_all(run, work, begin, end);
+        return;
     }
+    fc_job job = {.run = run, .work = work, .ranges = ranges, .threads = threads, .slots = threads - 1};
+    fc_divide(ranges, threads, begin, end);
+    fc_number(ranges, threads, 0);
+    pthread_mutex_lock(&fc_pool.lock);
+    while (fc_pool.idle - fc_pool.open < job.slots && fc_start_worker())
+        continue;
+    job.processor = fc_processor();
+    job.later = fc_pool.jobs;
+    fc_pool.jobs = &job;
+    __atomic_fetch_add(&fc_pool.open, job.slots, __ATOMIC_RELAXED);
+    for (int i = 1; i < threads && fc_pool.asleep; i++) {
+        fc_sleeper *const sleeper = fc_pool.asleep;
+        fc_pool.asleep = sleeper->below;
+        fc_wake(sleeper);
+    }
+    pthread_mutex_unlock(&fc_pool.lock);
     fc_work_on(&job, 0);
-    if (wanted > 0) {
-        pthread_mutex_lock(&fc_pool.lock);
-        fc_job **at = &fc_pool.jobs;
-        while (*at != &job)
-            at = &(*at)->later;
-        *at = job.later; /* nobody joins any more */
-        __atomic_fetch_sub(&fc_pool.open, job.slots, __ATOMIC_RELAXED);
-        pthread_mutex_unlock(&fc_pool.lock);
-        const double until = fc_now() + FC_SPIN_SECONDS;
-        while (__atomic_load_n(&job.active, __ATOMIC_ACQUIRE) && fc_now() < until)
-            fc_relax();
-        pthread_mutex_lock(&fc_pool.lock);
-        while (job.active)
-            pthread_cond_wait(&fc_pool.done, &fc_pool.lock);
-        pthread_mutex_unlock(&fc_pool.lock);
-    }
+    pthread_mutex_lock(&fc_pool.lock);
+    fc_job **at = &fc_pool.jobs;
+    while (*at != &job)
+        at = &(*at)->later;
+    *at = job.later; /* nobody joins any more */
+    __atomic_fetch_sub(&fc_pool.open, job.slots, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&fc_pool.lock);
+    const double until = fc_now() + FC_SPIN_SECONDS;
+    while (__atomic_load_n(&job.active, __ATOMIC_ACQUIRE) && fc_now() < until)
+        fc_relax();
+    pthread_mutex_lock(&fc_pool.lock);
+    while (job.active)
+        pthread_cond_wait(&fc_pool.done, &fc_pool.lock);
+    pthread_mutex_unlock(&fc_pool.lock);
 }
 
 #else
 
 static void fc_forget_pool(void) {}
 
-static void fc_share(fc_part_fn run, const void *work, int64_t begin, int64_t end, int count)
+static void fc_share(fc_part_fn run, const void *work, int64_t begin, int64_t end, int threads, fc_range *ranges)
 {
-    (void)count;
-    for (; begin < end; begin++)
-        run(work, begin, 0);
+    (void)threads;
+    (void)ranges;
+    fc_do_all(run, work, begin, end);
 }
 
 #endif
