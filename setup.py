@@ -67,7 +67,7 @@ setup(
                 "fastconv._kernels",
                 ["fastconv/_kernels.pyx", *map(str, sorted(CSRC.rglob("*.c")))],
                 include_dirs=["fastconv", str(CSRC), numpy.get_include()],
-                depends=["fastconv/_memory.h", "fastconv/_pool.h", "fastconv/_ranges.h", *map(str, sorted(CSRC.rglob("*.h")))],
+                depends=[*map(str, sorted(Path("fastconv").glob("_*.h"))), *map(str, sorted(CSRC.rglob("*.h")))],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
                 extra_compile_args=STRICT + SYMBOLS,
                 libraries=["m"],
