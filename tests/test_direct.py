@@ -136,6 +136,28 @@ def test_products_of_images_that_begin_anywhere_in_a_line(kind):
             np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("size", [(97, 101), (96, 100)], ids=["odd planes", "planes of whole lines"])
+def test_products_of_few_channels_whose_results_outgrow_the_cache(kind, size):
+    """Pixels that are read in place pass for a few output channels at a time; those that are copied, for all."""
+    rng = np.random.default_rng(6)
+    weight, bias = rng.standard_normal((61, 5, 1, 1)).astype(kind), rng.standard_normal(61).astype(kind)
+    image = rng.standard_normal((1, 5, *size)).astype(kind)
+    expected = conv2d(image, weight, bias, algorithm="gather")
+    assert expected.nbytes > 2 << 20
+    apart = np.repeat(image, 2, axis=3)[..., ::2]
+    plan = fastconv.plan_conv2d(weight, bias, algorithm="pointwise")
+    for x in (image, apart):
+        for out in (np.full(expected.shape, np.nan, kind), np.full((1, *size, 61), np.nan, kind).transpose(0, 3, 1, 2)):
+            for threads in (1, 2):
+                conv2d(x, weight, bias, algorithm="pointwise", num_threads=threads, out=out)
+                np.testing.assert_array_equal(out, expected)
+                out[...] = np.nan
+                plan(x, num_threads=threads, out=out)
+                np.testing.assert_array_equal(out, expected)
+                out[...] = np.nan
+
+
 @pytest.mark.parametrize("relation", ["stride", "dilation", "padding", "flip", "scale"])
 def test_metamorphic_relations_hold_to_the_bit(relation):
     x, weight, bias = layer(k=3)

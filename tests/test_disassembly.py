@@ -76,8 +76,8 @@ def kernels(family, isa, kind):
         shapes += [(v, r) for v in range(1, vecs + 1) for r in range(2, (tall if v < vecs else rows) + 1)]
         copies = {f"{stem}_copy_{v}": (0, True) for v in range(1, vecs + 1)}
         tails = range(1, vecs) if f"FC_TAIL_{kind}" in macros else []
-        tailed = {f"{stem}_tail_{v}_{r}": (v * r + r, True) for v in tails for r in range(1, rows + 1)}
-        made = {f"{stem}_{v}_{r}": (v * r, True) for v, r in shapes} | tailed
+        tailed = {f"{stem}_tail_{v}_{r}": (2 * (v * r + r), True) for v in tails for r in range(1, rows + 1)}
+        made = {f"{stem}_{v}_{r}": (2 * v * r if r > 1 else v, True) for v, r in shapes} | tailed  # steps go by two
         return made | copies | {f"{stem}_store": (1, False)}
     if family == "bank":
         return {f"{stem}_{v}_{r}": (v * r, True) for v in range(1, vecs + 1) for r in range(1, rows + 1)}

@@ -6,7 +6,8 @@
  * channels side by side. With one tap the chain goes through the channels in their order, and its sums go from the registers
  * to the result where that is packed.
  *
- * Loops of a task: tiles of pixels > channel groups that fit the cache > tiles of output channels > the chain.
+ * Loops of a task: all output channels, or a few > tiles of pixels > channel groups that fit the cache > tiles of output
+ * channels > the chain.
  *
  * Cost: a fused multiply-add for each product, in vectors of pixels; each input element is read from afar once for every
  * block of output channels. */
@@ -16,6 +17,9 @@
 enum {
     PANEL_BYTES = 128 << 10,  /* of a copy: 512 rows, so that few sums have to wait; */
     LARGE_BYTES = 320 << 10,  /* and of what passes once, a third of Zen 4's L2 */
+    SHORT_CHAIN = 24,         /* of no more input channels, where the result of a group is larger than */
+    LARGE_RESULT = 2 << 20,   /* a cache of the second level, no copy is made either, and all pixels pass for */
+    FEW_TILES = 4,            /* of output channels, whose planes are few enough pages to write to */
     FEW_CHANNELS = 64,        /* of fewer outputs no copy is made: it takes 16 cycles a row, a step 12 for six outputs */
     MOST_CHANNELS = 1024,     /* of outputs in a task, or */
     LAST_CHANNELS = 384,      /* where they wait to be transposed: 96 KiB of sums */
@@ -39,6 +43,7 @@ typedef struct {
     int64_t px_blocks, oc_blocks;   /* of tiles, and of output channels of a group */
     int64_t oc_tiles;               /* of output channels of a group */
     int64_t channels;               /* of a group, in a panel */
+    int few;                        /* whether pixels pass for FEW_TILES at a time, if they are read in place */
     int copies;                     /* whether pixels are worth a copy of their own */
     int64_t lead;                   /* pixels by which vectors after the first begin earlier, so that they do not cross lines */
 } cut;
@@ -56,8 +61,10 @@ static cut cut_into(const fc_problem *p, const fc_tile *tile, int64_t px_blocks,
     c.tiles = ceil_div(c.vectors + (c.tail > 0), tile->vecs);
     c.oc_tiles = ceil_div(p->oc / p->groups, tile->rows);
     /* Weights are read once for each tile: those of a single one best from row to row. */
-    c.copies = p->oc / p->groups >= FEW_CHANNELS && c.tiles > 1;
-    const int64_t igc = p->ic / p->groups, most = (c.copies ? PANEL_BYTES : LARGE_BYTES) / (tile->columns * element_size(p));
+    const int64_t igc = p->ic / p->groups;
+    c.few = igc <= SHORT_CHAIN && p->oc / p->groups * c.pixels * element_size(p) > LARGE_RESULT;
+    c.copies = p->oc / p->groups >= FEW_CHANNELS && !c.few && c.tiles > 1;
+    const int64_t most = (c.copies ? PANEL_BYTES : LARGE_BYTES) / (tile->columns * element_size(p));
     c.channels = ceil_div(igc, ceil_div(igc, most));
     return c;
 }
@@ -265,7 +272,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     const int64_t group = task / c.px_blocks / c.oc_blocks % p->groups, n = task / c.px_blocks / c.oc_blocks / p->groups;
     /* Output channels in tiles of almost equal height, lest a low one loads more than it multiplies. */
     const int64_t oc_tile0 = part(oc_block, c.oc_blocks, c.oc_tiles), oc_tile1 = part(oc_block + 1, c.oc_blocks, c.oc_tiles);
-    const int64_t oc0 = part(oc_tile0, c.oc_tiles, ocg), channels = part(oc_tile1, c.oc_tiles, ocg) - oc0;
+    const int64_t oc0 = part(oc_tile0, c.oc_tiles, ocg);
     const char *image = operands->x.data + n * x[0] + group * igc * x[1];
     const char *weight = operands->weight.data + (group * ocg + oc0) * w[0];
     const char *packs = operands->packed ? operands->packed + (group * ocg + oc0) * igc * size : NULL;
@@ -292,47 +299,51 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
     if (packed)
         tabulate_result(&operands->y, tile, pitch, c.channels, y_off);
 
-    for (int64_t t = tile0; t < tile1; t++) {
-        const int64_t begin = tile_at(tile, &c, t), vecs = part(t + 1, c.tiles, c.vectors) - part(t, c.tiles, c.vectors);
-        const int64_t tail = t + 1 < c.tiles ? 0 : c.tail, columns = vecs * tile->lanes + tail;
-        const fc_tile_fn *const run = tail ? tile->tail[vecs] : tile->run[vecs];
-        /* The last tile of a plane is moved back inside, if the pixels before it are this task's; in_place, it has to be. */
-        int64_t first = least(begin, c.pixels - columns);
-        const int direct = packed && first >= limit && first + columns <= end;
-        if (!direct && !in_place)
-            first = begin;
-        const int64_t count = least(columns, end - first);
-        for (int64_t c0 = 0; c0 < igc; c0 += c.channels) {
-            const int64_t steps = least(c.channels, igc - c0);
-            const int last = c0 + steps == igc;
-            if (!in_place)
-                copy_pixels(plan, operands, image + c0 * x[1], steps, first, count, columns, panel);
-            const char *const pixels = in_place ? image + c0 * x[1] + first * size : panel;
-            const int ends_here = direct && last; /* until then sums wait in scratch memory, whose vectors cross no line */
-            fc_tile_ends ends = {.from_step = pitch, .row_bias_step = operands->bias_stride, .tail = tail};
-            ends.to_step = ends_here ? y[1] : pitch;
-            for (int64_t o = oc_tile0; o < oc_tile1; o++) {
-                const int64_t oc = part(o, c.oc_tiles, ocg) - oc0, height = part(o + 1, c.oc_tiles, ocg) - oc0 - oc;
-                ends.from = c0 ? sums + oc * pitch : NULL;
-                ends.to = ends_here ? result + oc * y[1] + first * size : sums + oc * pitch;
-                ends.row_bias = ends_here && bias ? bias + oc * operands->bias_stride : NULL;
-                ends.ahead = ends_here ? ends.to : pixels;
-                ends.ahead_off = ends_here ? y_off : x_off;
-                if (packs) {
-                    const char *const rows = packs + (oc * igc + c0 * height) * size;
-                    const int64_t *const off = w_off + (height - low) * high;
-                    if (c.tiles == 1) { /* weights pass once: the next ones are called in */
-                        ends.ahead = rows + height * steps * size;
-                        ends.ahead_off = off;
-                    }
-                    run[height](steps, rows, size, off, pixels, x_off, &ends);
-                } else
-                    run[height](steps, weight + oc * w[0] + c0 * w[1], w[0], w_off, pixels, x_off, &ends);
+    for (int64_t o0 = oc_tile0, o1; o0 < oc_tile1; o0 = o1) {
+        o1 = c.few && in_place ? least(o0 + FEW_TILES, oc_tile1) : oc_tile1;
+        for (int64_t t = tile0; t < tile1; t++) {
+            const int64_t begin = tile_at(tile, &c, t), vecs = part(t + 1, c.tiles, c.vectors) - part(t, c.tiles, c.vectors);
+            const int64_t tail = t + 1 < c.tiles ? 0 : c.tail, columns = vecs * tile->lanes + tail;
+            const fc_tile_fn *const run = tail ? tile->tail[vecs] : tile->run[vecs];
+            /* The last tile of a plane is moved back inside, if the pixels before it are this task's; in_place, it has to be. */
+            int64_t first = least(begin, c.pixels - columns);
+            const int direct = packed && first >= limit && first + columns <= end;
+            if (!direct && !in_place)
+                first = begin;
+            const int64_t count = least(columns, end - first);
+            for (int64_t c0 = 0; c0 < igc; c0 += c.channels) {
+                const int64_t steps = least(c.channels, igc - c0);
+                const int last = c0 + steps == igc;
+                if (!in_place)
+                    copy_pixels(plan, operands, image + c0 * x[1], steps, first, count, columns, panel);
+                const char *const pixels = in_place ? image + c0 * x[1] + first * size : panel;
+                const int ends_here = direct && last; /* until then sums wait in scratch memory, whose vectors cross no line */
+                fc_tile_ends ends = {.from_step = pitch, .row_bias_step = operands->bias_stride, .tail = tail};
+                ends.to_step = ends_here ? y[1] : pitch;
+                for (int64_t o = o0; o < o1; o++) {
+                    const int64_t oc = part(o, c.oc_tiles, ocg) - oc0, height = part(o + 1, c.oc_tiles, ocg) - oc0 - oc;
+                    ends.from = c0 ? sums + oc * pitch : NULL;
+                    ends.to = ends_here ? result + oc * y[1] + first * size : sums + oc * pitch;
+                    ends.row_bias = ends_here && bias ? bias + oc * operands->bias_stride : NULL;
+                    ends.ahead = ends_here ? ends.to : pixels;
+                    ends.ahead_off = ends_here ? y_off : x_off;
+                    if (packs) {
+                        const char *const rows = packs + (oc * igc + c0 * height) * size;
+                        const int64_t *const off = w_off + (height - low) * high;
+                        if (c.tiles == 1) { /* weights pass once: the next ones are called in */
+                            ends.ahead = rows + height * steps * size;
+                            ends.ahead_off = off;
+                        }
+                        run[height](steps, rows, size, off, pixels, x_off, &ends);
+                    } else
+                        run[height](steps, weight + oc * w[0] + c0 * w[1], w[0], w_off, pixels, x_off, &ends);
+                }
             }
-        }
-        if (!direct) {
-            const int64_t skip = begin - first;
-            store(plan, operands, result, first + skip, count - skip, channels, bias, sums + skip * size);
+            if (!direct) {
+                const int64_t skip = begin - first, oc = part(o0, c.oc_tiles, ocg) - oc0;
+                store(plan, operands, result + oc * y[1], begin, count - skip, part(o1, c.oc_tiles, ocg) - oc0 - oc,
+                      bias ? bias + oc * operands->bias_stride : NULL, sums + oc * pitch + skip * size);
+            }
         }
     }
 }

@@ -24,6 +24,8 @@
 #ifndef FC_VERBS_H
 #define FC_VERBS_H
 
+#include "loops.h"
+
 #include <stdint.h>
 
 #define FC_PASTE2_(a, b) a##_##b
@@ -31,17 +33,6 @@
 #define FC_PASTE3(a, b, c) FC_PASTE2(FC_PASTE2(a, b), c)
 #define FC_STRING_(a) #a
 #define FC_STRING(a) FC_STRING_(a)
-
-/* Before a loop over a register tile, before the loop over the chain, and before one that is of three steps if short. */
-#ifdef __clang__
-#define FC_UNROLL _Pragma("clang loop unroll(full)")
-#define FC_ROLLED _Pragma("clang loop unroll(disable)")
-#define FC_FEW
-#else
-#define FC_UNROLL _Pragma("GCC unroll 16")
-#define FC_ROLLED _Pragma("GCC unroll 1")
-#define FC_FEW _Pragma("GCC unroll 3")
-#endif
 
 #define V(verb) FC_PASTE3(FC, verb, FC_T)
 

@@ -2,7 +2,9 @@
  * rows by fewer vectors, and one row by up to V(WIDE). Contract: fc_tile_fn.
  *
  * The loops over the tile must be unrolled by pragma: left to itself GCC 12 keeps the accumulators in memory (31 stack
- * accesses a step for avx2, 79 for avx512). The loop over steps must not be: it only grows the code. */
+ * accesses a step for avx2, 79 for avx512). The loop over steps goes by two: 6 x 4 vectors take 12.6 cycles a step on Granite
+ * Rapids where one at a time takes 13.9, if columns come from the second-level cache, and 0 to 2 % less if from the first. By
+ * four it only grows the code. */
 
 #define FC_NAME FC_PASTE3(tile, FC_T, FC_ISA)
 #define FC_ELEMENT V(ELEMENT)
@@ -32,7 +34,7 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
 
     const char *ahead = ends->ahead;
     const int64_t *ahead_off = ends->ahead_off;
-    FC_ROLLED
+    FC_PAIRED
     for (int64_t s = 0; s < steps; s++) {
         __builtin_prefetch(ahead + ahead_off[s], 0, 2);
         const char *rows_at = a + aoff[s];
@@ -102,7 +104,7 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, tail)(
 
     const char *ahead = ends->ahead;
     const int64_t *ahead_off = ends->ahead_off;
-    FC_ROLLED
+    FC_PAIRED
     for (int64_t s = 0; s < steps; s++) {
         __builtin_prefetch(ahead + ahead_off[s], 0, 2);
         const char *rows_at = a + aoff[s];
