@@ -119,7 +119,7 @@ fc_split_cut fc_split_choose(const fc_problem *p, double *cycles)
             if ((rows > 1 && FC_PARTS * c.part > STRIP_BYTES) || fc_split_scratch_of(p, &c, 0).box > MOST_BYTES)
                 break;
             pairs = c.oc_pairs;
-            const double one = cycles_of(p, &c), time = images * one + one / (double)(c.row_blocks * oc_blocks) * waits(p, 0.5);
+            const double one = cycles_of(p, &c), time = images * one + one / (double)(c.row_blocks * oc_blocks) * waits(p, c.row_blocks * oc_blocks);
             if (time < least_time) {
                 best = c;
                 least_time = time;

@@ -51,7 +51,8 @@ fc_cut fc_cheapest_cut(const fc_problem *p, const fc_tile *tile, int small, int 
  * decide it. */
 int fc_choose_tiles(const fc_problem *p, const fc_tile *tile, double *cycles);
 
-/* Vectors of a panel of output channels. */
+/* The panel of a vector of output channels, and how many there are in one. */
+int64_t fc_panel_of(const fc_cut *c, int64_t vector);
 int64_t fc_panel_vecs(const fc_cut *c, int64_t panel);
 
 /* Bytes from a point to the next of `vecs` vectors of weights of `channels`, with a line more than there need be, or all those that
@@ -60,9 +61,10 @@ int64_t fc_panel_vecs(const fc_cut *c, int64_t panel);
 int64_t fc_point_bytes(const fc_plan *plan, int64_t vecs, int64_t channels);
 int64_t fc_panel_at(const fc_plan *plan, const fc_cut *c, int64_t group, int64_t panel);
 
-/* A panel's weights of `channels` from `channel` on, transformed; adds their squares to those of the panel's channels. */
+/* Weights of `channels` from `channel` on and of a panel's vectors from vec0 to vec1, transformed; adds their squares to those of
+ * the panel's channels before `channel`. */
 void fc_transform_weights(const fc_plan *plan, const fc_operands *operands, const fc_cut *c, int64_t group, int64_t panel,
-                          int64_t channel, int64_t channels, char *to, char *squares);
+                          int64_t vec0, int64_t vec1, int64_t channel, int64_t channels, char *to, char *squares);
 
 /* Sums of squares to the limits that they set. */
 void fc_set_limits(const fc_problem *p, char *squares, int64_t count);

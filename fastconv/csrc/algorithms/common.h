@@ -43,11 +43,13 @@ static inline int64_t part(int64_t i, int64_t parts, int64_t count)
     return count / parts * i + least(i, count % parts);
 }
 
-/* The share of a task's time that a thread waits for others at the end; alone it waits for none, but signals are looked for
- * between tasks. */
-static inline double waits(const fc_problem *p, double share)
+/* The share of a task's time that a thread waits for others at the end, with so many tasks for each image and group: half of it,
+ * and all where their number is odd and that of threads is not. Alone it waits for none, but signals are looked for between
+ * tasks. */
+static inline double waits(const fc_problem *p, int64_t tasks)
 {
-    return p->alone ? 1e-3 : share;
+    const int odd = p->n % 2 && p->groups % 2 && tasks % 2;
+    return p->alone ? 1e-3 : odd ? 1 : 0.5;
 }
 
 static inline int64_t element_size(const fc_problem *p)

@@ -127,8 +127,7 @@ static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
            tiles * (double)ceil_div(p->ic / p->groups, c->chunk) * TILE;
 }
 
-/* Of the ways to cut a problem, by rows and by panels, the cheapest; half a task is what a thread waits for others, and all
- * of one where the number of them is odd and that of threads is not. */
+/* Of the ways to cut a problem, by rows and by panels, the cheapest. */
 static cut choose(const fc_problem *p, const fc_tile *tile)
 {
     const int64_t channels = least(p->ic / p->groups, FC_CHANNEL_BLOCK);
@@ -140,9 +139,8 @@ static cut choose(const fc_problem *p, const fc_tile *tile)
             if (rows > 1 && (rows * c.columns > MOST_PIXELS ||
                              channel_bytes(p, rows, c.columns) * (double)channels > STRIP_BYTES))
                 continue;
-            const int odd = p->n % 2 && p->groups % 2 && c.row_blocks % 2 && c.col_blocks % 2 && c.oc_blocks % 2;
             const double task = (double)(c.rows * c.columns * ceil_div(c.panels, c.oc_blocks) * c.wide) * (double)chain_length(p);
-            const double cycles = overhead(p, tile, &c) + task * waits(p, odd ? 1 : 0.5);
+            const double cycles = overhead(p, tile, &c) + task * waits(p, c.row_blocks * c.col_blocks * c.oc_blocks);
             if (least_cost == 0 || cycles < least_cost) {
                 best = c;
                 least_cost = cycles;

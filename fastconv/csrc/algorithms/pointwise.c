@@ -118,7 +118,7 @@ static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
     return images * (double)c->oc_blocks * ((double)(p->ic / p->groups) * fetched(p, tile, c) + (double)c->px_blocks * TASK);
 }
 
-/* The cheapest way to cut a problem; half a task is what a thread waits for others. */
+/* The cheapest way to cut a problem. */
 static cut choose(const fc_problem *p, const fc_tile *tile)
 {
     const int64_t ocg = p->oc / p->groups;
@@ -130,7 +130,7 @@ static cut choose(const fc_problem *p, const fc_tile *tile)
     for (int64_t oc_blocks = whole.oc_blocks; oc_blocks <= most(whole.oc_blocks, whole.oc_tiles / 2); oc_blocks *= 2)
         for (int64_t px_blocks = 1; px_blocks <= least(whole.tiles, MOST_BLOCKS); px_blocks *= 2) {
             const cut c = cut_into(p, tile, px_blocks, oc_blocks);
-            const double cycles = overhead(p, tile, &c) + work / (images * (double)px_blocks * (double)oc_blocks) * waits(p, 0.5);
+            const double cycles = overhead(p, tile, &c) + work / (images * (double)px_blocks * (double)oc_blocks) * waits(p, px_blocks * oc_blocks);
             if (least_cost == 0 || cycles < least_cost) {
                 best = c;
                 least_cost = cycles;

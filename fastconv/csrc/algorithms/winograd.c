@@ -100,7 +100,7 @@ static void prepare(fc_plan *plan)
     plan->scratch_bytes = parts_of(plan, &c, c.rows, c.columns, least(tile->vecs, c.vecs)).box +
                           fc_box_scratch(plan, tile->columns, c.tall, c.columns * c.wide);
     plan->scratch_bytes = ceil_div(plan->scratch_bytes, 128) * 128; /* threads share no cache line, nor a pair of them */
-    plan->n_packs = p->groups * c.panels;
+    plan->n_packs = p->groups * c.vecs;
     plan->packed_bytes = fc_panel_at(plan, &c, p->groups, 0);
     plan->packing = small;
 }
@@ -109,12 +109,12 @@ static void pack(const fc_plan *plan, const fc_operands *operands, int64_t task)
 {
     const fc_problem *p = &plan->problem;
     const fc_cut c = fc_cut_of(plan);
-    const int64_t group = task / c.panels, panel = task % c.panels, lanes = plan->tile->lanes, igc = p->ic / p->groups;
-    const int64_t vecs = fc_panel_vecs(&c, panel);
-    char *to = operands->packed + fc_panel_at(plan, &c, group, panel), *limits = to + c.points * fc_point_bytes(plan, vecs, igc);
-    memset(limits, 0, (size_t)(vecs * lanes * element_size(p)));
-    fc_transform_weights(plan, operands, &c, group, panel, 0, igc, to, limits);
-    fc_set_limits(p, limits, vecs * lanes);
+    const int64_t group = task / c.vecs, vector = task % c.vecs, lanes = plan->tile->lanes, igc = p->ic / p->groups;
+    const int64_t panel = fc_panel_of(&c, vector), v = vector - part(panel, c.panels, c.vecs);
+    char *to = operands->packed + fc_panel_at(plan, &c, group, panel);
+    char *limits = to + c.points * fc_point_bytes(plan, fc_panel_vecs(&c, panel), igc), *own = limits + v * lanes * element_size(p);
+    fc_transform_weights(plan, operands, &c, group, panel, v, v + 1, 0, igc, to, limits);
+    fc_set_limits(p, own, lanes);
 }
 
 /* What a task works on. */
@@ -245,13 +245,12 @@ static void transform_and_multiply(const job *j)
     const int64_t *w = j->operands->weight.stride;
     int64_t *const pixels = (int64_t *)(j->scratch + j->at->tables), *const rows = pixels + igc, *const ahead = rows + igc;
     char *const limits = j->scratch + j->at->limits, *const packed = j->scratch + j->at->weights;
-    memset(limits, 0, (size_t)row);
     tabulate_pixels(j, pixels);
     for (int64_t s = 0; s < c->chunk; s++)
         rows[s] = s * row;
     for (int64_t channel = 0, count; channel < igc; channel += count) {
         count = least(c->chunk, igc - channel);
-        fc_transform_weights(plan, j->operands, c, j->group, j->panel, channel, count, packed, limits);
+        fc_transform_weights(plan, j->operands, c, j->group, j->panel, 0, vecs, channel, count, packed, limits);
         const fc_lines lines = fc_lines_of(p, j->operands, count, row, ahead);
         const char *weights = packed;
         const char *next = j->operands->weight.data + (j->group * (p->oc / p->groups) + part(j->panel, c->panels, c->vecs) * lanes) * w[0] +
