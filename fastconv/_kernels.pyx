@@ -143,7 +143,6 @@ cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_algorithm:
         const char *name
         const char *family
-        void (*pack)(const fc_plan *plan, const fc_operands *operands, int64_t part) noexcept nogil
 
     ctypedef struct fc_plan:
         fc_problem problem
@@ -169,6 +168,7 @@ cdef extern from "fastconv.h" nogil:
     const char *fc_plan_make(fc_plan *plan, const fc_problem *problem, int isa, const char *wanted)
     fc_plan fc_plan_alone(const fc_plan *plan)
     void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch) noexcept
+    void fc_run_pack(const fc_plan *plan, const fc_operands *operands, int64_t part) noexcept
 
 fc_watch_forks()
 
@@ -776,7 +776,7 @@ cdef void run_turn(const void *shared, int64_t turn, int thread) noexcept nogil:
         end = part + parts // w.turns + (turn < parts % w.turns)
         while part < end:
             if w.scratch is NULL:
-                one.plan.algorithm.pack(one.plan, &one.operands, part)
+                fc_run_pack(one.plan, &one.operands, part)
             else:
                 fc_run_task(one.plan, &one.operands, part, w.scratch + thread * w.scratch_bytes)
             part += 1

@@ -131,6 +131,9 @@ fc_error fc_error_of(const fc_plan *plan);
  * caller's back. `scratch` holds plan->scratch_bytes and is aligned to 64 bytes. */
 void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch);
 
+/* Pack one of plan->n_packs parts of the weights, likewise. */
+void fc_run_pack(const fc_plan *plan, const fc_operands *operands, int64_t part);
+
 /* Where padded coordinate i of an axis of `size` pixels finds its value: a pixel, or -1 for the fill value. */
 int64_t fc_extend(fc_padding_mode mode, int64_t i, int64_t size);
 

@@ -133,3 +133,10 @@ void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task,
     plan->algorithm->run_task(plan, operands, task, scratch);
     fc_fpstate_leave(callers);
 }
+
+void fc_run_pack(const fc_plan *plan, const fc_operands *operands, int64_t part)
+{
+    const fc_fpstate callers = fc_fpstate_enter();
+    plan->algorithm->pack(plan, operands, part);
+    fc_fpstate_leave(callers);
+}
