@@ -189,6 +189,13 @@ cdef double PARALLEL_MACS = 500000
 # work a call keeps it.
 cdef double GIL_MACS = 20000
 
+# A call's weights that are few, in few parts, are packed by each of two threads for itself: lines that the other core
+# has read take some 15 cycles each to write anew, and what it has written as long to read. Of more than 16 parts
+# (128-512, 96-384) sharing them took 10 % less; more threads than two were not measured.
+cdef int OWN_THREADS = 2
+cdef int64_t OWN_BYTES = 640 << 10
+cdef int64_t OWN_PARTS = 16
+
 # Work of one thread between two looks for signals, for each lane of a vector: 30 ms at peak, and as a rule under
 # 0.2 s.
 cdef double SIGNAL_MACS = 1e8
@@ -476,6 +483,8 @@ cdef class Plan:
     def packed_bytes(self, int threads):
         """Return the memory of the weights as the algorithm wants them, if packed before all tasks, in bytes."""
         cdef const fc_plan *plan = self.cut(threads)
+        if not plan.problem.prepared and packs_own(plan.packed_bytes, plan.n_packs, plan.packs_apart, threads):
+            return plan.packed_bytes * threads
         return plan.packed_bytes if plan.packs_apart or plan.problem.prepared else 0
 
     @property
@@ -541,7 +550,7 @@ cdef class Plan:
         cdef fc_range *ranges = <fc_range *>fc_allocate(count * sizeof(fc_range))
         if ranges is NULL:
             raise MemoryError(f"no memory for {count} threads.")
-        cdef work packing = work(&one, 1, self.plan.n_packs, ranges, NULL, 0)
+        cdef work packing = work(&one, 1, self.plan.n_packs, ranges, NULL, 0, NULL, 0)
         with nogil:
             run_turns(&packing, 0, self.plan.n_packs, count)
         free(ranges)
@@ -650,6 +659,8 @@ cdef struct work:
     fc_range *ranges  # of turns, for each thread
     char *scratch  # NULL for packing
     int64_t scratch_bytes  # of one thread
+    char *own  # packed weights of each thread, after a line that says whether it has packed them; or NULL
+    int64_t own_bytes
 
 
 def run_together(list plans, list operands, int num_threads=0):
@@ -698,13 +709,17 @@ cdef int choose_threads(double macs, int64_t parts, int asked, const char **why)
     return limit
 
 
+cdef bint packs_own(int64_t packed_bytes, int64_t parts, int rounds, int count) noexcept:
+    return rounds == 1 and 1 < count <= OWN_THREADS and packed_bytes <= OWN_BYTES and parts <= OWN_PARTS
+
+
 cdef int run_jobs(job *jobs, int n_jobs, double macs, int asked) except -1:
     """Compute several convolutions, those at the same place of their results one after the other.
 
     Results that lie between one another, as those of a transposed convolution's phases, then share lines of memory, and
     weights likewise, while a core's cache has them. Weights packed in rounds are for one job alone.
     """
-    cdef work packing = work(jobs, n_jobs, 0, NULL, NULL, 0), tasks = packing
+    cdef work packing = work(jobs, n_jobs, 0, NULL, NULL, 0, NULL, 0), tasks = packing
     cdef int64_t packed_bytes = 0
     cdef double turn_macs = 0
     cdef int64_t turns = 0
@@ -724,6 +739,10 @@ cdef int run_jobs(job *jobs, int n_jobs, double macs, int asked) except -1:
             packing.turns = max(packing.turns, plan.n_packs)
             rounds = plan.packs_apart
     cdef slab memory
+    if packed_bytes and packs_own(packed_bytes, packing.turns, rounds, count):
+        packing.turns = 0
+        tasks.own_bytes = packed_bytes + 64
+        packed_bytes = count * tasks.own_bytes
     cdef int64_t ranges_bytes = count * <int64_t>sizeof(fc_range)
     if not take_slab(&memory, ranges_bytes + count * tasks.scratch_bytes + packed_bytes + 128):
         raise MemoryError(f"no memory for {count} x {tasks.scratch_bytes} bytes of scratch and {packed_bytes} of "
@@ -731,6 +750,11 @@ cdef int run_jobs(job *jobs, int n_jobs, double macs, int asked) except -1:
     tasks.ranges = packing.ranges = <fc_range *>((<uintptr_t>memory.data + 63) & ~<uintptr_t>63)
     tasks.scratch = <char *>((<uintptr_t>tasks.ranges + ranges_bytes + 63) & ~<uintptr_t>63)
     cdef char *packed = tasks.scratch + count * tasks.scratch_bytes
+    if tasks.own_bytes:
+        tasks.own = packed
+        for i in range(count):
+            (<int64_t *>(packed + i * tasks.own_bytes))[0] = 0
+        packed += 64
     for i in range(n_jobs):
         if jobs[i].packs:
             jobs[i].operands.packed = packed
@@ -767,19 +791,44 @@ cdef void run_turn(const void *shared, int64_t turn, int thread) noexcept nogil:
     """Of each job the tasks that are a turn's share; parts of packing the weights where there is no scratch memory."""
     cdef const work *w = <const work *>shared
     cdef const job *one
+    cdef const fc_operands *operands
+    cdef fc_operands own
     cdef int64_t parts, part, end
     cdef int i
+    if w.own is not NULL:
+        pack_own(w, thread)
     for i in range(w.n_jobs):
         one = &w.jobs[i]
+        operands = &one.operands
+        if w.own is not NULL and one.packs:
+            own = one.operands
+            own.packed += thread * w.own_bytes
+            operands = &own
         parts = one.plan.n_tasks if w.scratch is not NULL else one.plan.n_packs if one.packs else 0
         part = parts // w.turns * turn + min(parts % w.turns, turn)  # products of large numbers would not fit
         end = part + parts // w.turns + (turn < parts % w.turns)
         while part < end:
             if w.scratch is NULL:
-                fc_run_pack(one.plan, &one.operands, part)
+                fc_run_pack(one.plan, operands, part)
             else:
-                fc_run_task(one.plan, &one.operands, part, w.scratch + thread * w.scratch_bytes)
+                fc_run_task(one.plan, operands, part, w.scratch + thread * w.scratch_bytes)
             part += 1
+
+
+cdef void pack_own(const work *w, int thread) noexcept nogil:
+    """The weights of all jobs for one thread, before its first turn."""
+    cdef int64_t *done = <int64_t *>(w.own + thread * w.own_bytes)
+    cdef fc_operands operands
+    cdef int64_t part
+    cdef int i
+    if done[0]:
+        return
+    for i in range(w.n_jobs):
+        operands = w.jobs[i].operands
+        operands.packed += thread * w.own_bytes
+        for part in range(w.jobs[i].plan.n_packs if w.jobs[i].packs else 0):
+            fc_run_pack(w.jobs[i].plan, &operands, part)
+    done[0] = 1
 
 
 cdef class CallCache:

@@ -151,6 +151,35 @@ def test_concurrent_callers_get_the_same_bits():
     assert set(results) == {expected}
 
 
+@pytest.mark.parametrize(("algorithm", "size"), [("winograd", 3), ("split", 1)])
+def test_few_weights_are_packed_by_each_of_two_threads_for_itself(algorithm, size):
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((3, 48, 23, 26)).astype("f4")
+    weight, bias = rng.standard_normal((40, 48, size, size)).astype("f4"), rng.standard_normal(40).astype("f4")
+    packed = [
+        fastconv.explain(x, weight, bias, algorithm=algorithm, num_threads=n).details["packed_bytes"] for n in (2, 3)
+    ]
+    assert packed[0] == 2 * packed[1] > 0
+    expected = fastconv.plan_conv2d(weight, bias, algorithm=algorithm)(x, num_threads=1)
+    for threads in (1, 2, 3, 2):
+        for _ in range(20):  # either thread may come first, or do all
+            y = conv2d(x, weight, bias, algorithm=algorithm, num_threads=threads)
+            assert y.tobytes() == expected.tobytes()
+
+
+def test_few_weights_of_convolutions_that_are_computed_together():
+    """Phases of a transposed convolution, each with weights of its own, which each of two threads packs."""
+    rng = np.random.default_rng(5)
+    x, weight = rng.standard_normal((1, 24, 40, 41)).astype("f4"), rng.standard_normal((24, 32, 5, 5)).astype("f4")
+    explained = fastconv.explain(x, weight, stride=2, operator="conv_transpose2d", num_threads=2)
+    assert explained.details["packed_bytes"] > 0
+    expected = fastconv.conv_transpose2d(x, weight, stride=2, num_threads=1)
+    for threads in (2, 3):
+        for _ in range(20):
+            y = fastconv.conv_transpose2d(x, weight, stride=2, num_threads=threads)
+            assert y.tobytes() == expected.tobytes()
+
+
 def test_plan_cache_is_bounded_and_survives_concurrent_use():
     weight = np.ones((1, 1))
 
