@@ -127,11 +127,9 @@ fc_plan fc_plan_alone(const fc_plan *plan);
 /* The bound that the plan's algorithm states, or that of a sum of as many products and a bias in any order. */
 fc_error fc_error_of(const fc_plan *plan);
 
-/* Run one task with the IEEE default floating-point state (round to nearest, subnormals kept, no traps), and put the
- * caller's back. `scratch` holds plan->scratch_bytes and is aligned to 64 bytes. */
+/* Run one task, or pack one of plan->n_packs parts of the weights, with the IEEE default floating-point state (round to nearest,
+ * subnormals kept, no traps), and put the caller's back. `scratch` holds plan->scratch_bytes and is aligned to 64 bytes. */
 void fc_run_task(const fc_plan *plan, const fc_operands *operands, int64_t task, void *scratch);
-
-/* Pack one of plan->n_packs parts of the weights, likewise. */
 void fc_run_pack(const fc_plan *plan, const fc_operands *operands, int64_t part);
 
 /* Where padded coordinate i of an axis of `size` pixels finds its value: a pixel, or -1 for the fill value. */
