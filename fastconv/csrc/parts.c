@@ -10,17 +10,20 @@ enum {
     STRIP_BYTES = 1 << 20, /* of split pixels: half a second-level cache of 2 MiB, */
     MOST_BYTES = 3 << 20,  /* and of all scratch memory */
     MOST_BLOCKS = 64,      /* of rows that are tried */
-    PRODUCT = 290,         /* estimated cycles of a step of a tile, */
+    PRODUCT = 260,         /* estimated cycles of a step of a tile, */
     CROSSED = 75,          /* and more where pixels of a tap cross lines, */
     CROWDED = 50,          /* or as the strip leaves less than three quarters of that cache to all else; */
     CALL = 250,            /* to begin and end a tile, */
-    SPLIT = 30,            /* to split a pair of vectors, */
+    SPLIT = 27,            /* to split a pair of vectors, */
     COPY = 12,             /* to copy one, */
-    STORE = 11,            /* to store a vector of the result, */
-    WEIGHTS = 550,         /* to split weights for a step of a tile, */
-    FETCH = 300,           /* or to fetch split ones from nearby, */
-    FETCH_FAR = 450,       /* or from beyond the second-level cache, */
+    STORE = 10,            /* to store a vector of the result, */
+    WEIGHTS = 670,         /* to split weights for a step of a tile, */
+    TURNED = 40,           /* more, where output channels lie side by side, */
+    FETCH = 270,           /* or to fetch split ones from nearby, */
+    FETCH_FAR = 400,       /* or from beyond the second-level cache, */
     NEAR_BYTES = 2 << 20,  /* which holds so much, */
+    FETCH_MEMORY = 550,    /* or more than */
+    FAR_BYTES = 20 << 20,  /* so much from memory, */
     TASK = 2000,           /* and for a task */
 };
 
@@ -94,8 +97,9 @@ static double cycles_of(const fc_problem *p, const fc_split_cut *c)
     const int in_place = c->taps == 1 && !(p->pt | p->pb | p->pl | p->pr);
     const double vectors = (double)(c->down * c->across) * (double)ceil_div(c->high * c->pitch, FC_MATRIX_EDGE);
     const double pixels = vectors * (double)c->blocks * (FC_MATRIX_STEP / 2) * (SPLIT + (in_place ? 0 : 2 * COPY));
-    const double fetch = (double)(c->tiles * fc_split_tile_bytes(c)) > NEAR_BYTES ? FETCH_FAR : FETCH;
-    const double weights = (double)c->tiles * steps * (p->prepared ? fetch : WEIGHTS);
+    const double bytes = (double)(c->tiles * fc_split_tile_bytes(c));
+    const double fetch = bytes > FAR_BYTES ? FETCH_MEMORY : bytes > NEAR_BYTES ? FETCH_FAR : FETCH;
+    const double weights = (double)c->tiles * steps * (p->prepared ? fetch : WEIGHTS + (p->channels_last ? TURNED : 0));
     const double tiles = (double)ceil_div(fc_split_pixels_of(p, c, c->rows), FC_MATRIX_EDGE) * (double)c->tiles;
     const double store = (double)c->rows * (double)ceil_div(p->ow, FC_MATRIX_EDGE) * channels * STORE;
     const double crowded = 2 * (double)(FC_PARTS * c->part) / STRIP_BYTES - 1;
