@@ -136,7 +136,7 @@ ALL = [(family, isa, kind) for family, kinds in KINDS.items() for isa in isas(fa
 ASSERTED = [case for case in ALL if case[1] != "portable" and case[2] != "i64"]
 ASSERTED = [case for case in ASSERTED if case[0] != "split" or case[1] == "amx"]  # elsewhere it is to compare with
 
-# What clang (14) keeps on the stack in spite of registers enough: a fault of its builds, with what it costs beside gcc 12's.
+# What clang (14) keeps on the stack though there are registers: a fault of its builds, and its cost beside gcc 12's.
 CLANG_SPILLS = {
     "rows": "depthwise layers of avx512 take 1.07 to 1.96 times as long (3x3 144 56: 1.32, 7x7 64 56: 1.96)",
     "interleaved": "HWC images of 3x3 and 7x7 take 1.01 times as long",
