@@ -67,7 +67,8 @@ double fc_cut_cycles(const fc_problem *p, const fc_tile *tile, const fc_cut *c, 
     const double room = (points + kept + (c->kept > 1 ? 0 : panel)) / NEAR_BYTES, away = room < 0.5 ? 0 : room > 1 ? 1 : 2 * room - 1;
     const double once = weighing(p, tile, c, uses, products, 1), each = weighing(p, tile, c, uses, products, 0);
     *apart = p->prepared || once <= each;
-    /* Of a thread, while others work: a quarter of a task, more if they are few, and all of one if two threads have an odd number. */
-    const double wait = waits(p, c->row_blocks * c->col_blocks * c->oc_blocks), idle = wait * wait * (1 + 1 / tasks) / tasks;
+    /* Of a thread, while others work: a quarter of a task, three if two threads have an odd number, and more where they are few. */
+    const double wait = waits(p, c->row_blocks * c->col_blocks * c->oc_blocks);
+    const double idle = wait * (0.25 + wait / 2 + 0.5 / tasks) / tasks;
     return (in + out + products + tasks * away * far / (double)vector * FETCH + (*apart ? once : each)) * (1 + idle);
 }
