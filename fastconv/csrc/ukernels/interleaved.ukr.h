@@ -117,6 +117,11 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, run)(const 
             FC_RANGE(3, 3)
 #undef FC_RANGE
         }
+        FC_UNROLL
+        for (int i = 0; i < 4; i++)
+            FC_UNROLL
+            for (int j = 0; j < vecs; j++)
+                FC_SETTLE(acc[i][j]); /* or Clang 14 has several copies of a sum, and with 16 registers keeps one on the stack */
         r = end;
         first += end == out;
         last += end == in && last + 1 < rows;
@@ -130,7 +135,7 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, run)(const 
 }
 
 #define FC_WOVEN(PERIOD, VECS)                                                                                         \
-    static void FC_PASTE3(FC_NAME, PERIOD, VECS)(const fc_rows_run *run)                                        \
+    FC_RUN_KERNEL(FC_PASTE3(FC_NAME, PERIOD, VECS), fc_rows_run)                                                       \
     {                                                                                                                  \
         FC_PASTE2(FC_NAME, run)(PERIOD, VECS, run);                                                                    \
     }

@@ -244,6 +244,9 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, finish)(FC_
                                                                              const fc_rows_run *run)
 {
     FC_UNROLL
+    for (int j = 0; j < vecs * segments; j++) /* or Clang 14 moves the second segment's products behind the first one's store */
+        FC_SETTLE(s->acc[0][j]);
+    FC_UNROLL
     for (int k = 0; k < segments; k++) {
         FC_PASTE2(FC_NAME, store)(s->acc[0] + k * vecs, vecs, run->last, run->bias, s->y[k]);
         s->y[k] += run->y_row;
@@ -318,7 +321,7 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, down)(const
         FC_PASTE2(FC_NAME, any)(VECS, MASKED, run);                                                                    \
     }
 #define FC_DOWN(KH, STRIDE, MASKED, VECS)                                                                              \
-    static void FC_PASTE3(FC_NAME, KH##STRIDE##MASKED, VECS)(const fc_rows_run *run)                                   \
+    FC_RUN_KERNEL(FC_PASTE3(FC_NAME, KH##STRIDE##MASKED, VECS), fc_rows_run)                                           \
     {                                                                                                                  \
         FC_PASTE2(FC_NAME, down)(KH, STRIDE, MASKED, VECS, run);                                                       \
     }

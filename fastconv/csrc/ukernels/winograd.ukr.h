@@ -14,18 +14,18 @@
 static const FC_ELEMENT FC_PASTE2(FC_NAME, factors)[] = {FC_FACTORS(FC_ELEMENT)};
 
 /* A factor times v; and a sum plus that, rounded once. */
-FC_INLINE V(VEC) FC_PASTE2(FC_NAME, times)(const int factor, V(VEC) v)
+FC_INLINE V(VEC) FC_PASTE2(FC_NAME, times)(const FC_ELEMENT *factors, const int factor, V(VEC) v)
 {
-    return V(SPLAT)(FC_PASTE2(FC_NAME, factors) + factor) * v;
+    return V(SPLAT)(factors + factor) * v;
 }
 
-FC_INLINE V(VEC) FC_PASTE2(FC_NAME, plus)(V(VEC) sum, const int factor, V(VEC) v)
+FC_INLINE V(VEC) FC_PASTE2(FC_NAME, plus)(const FC_ELEMENT *factors, V(VEC) sum, const int factor, V(VEC) v)
 {
-    return V(FMA)(V(SPLAT)(FC_PASTE2(FC_NAME, factors) + factor), v, sum);
+    return V(FMA)(V(SPLAT)(factors + factor), v, sum);
 }
 
-#define TIMES FC_PASTE2(FC_NAME, times)
-#define PLUS FC_PASTE2(FC_NAME, plus)
+#define TIMES(...) FC_PASTE2(FC_NAME, times)(factors, __VA_ARGS__)
+#define PLUS(...) FC_PASTE2(FC_NAME, plus)(factors, __VA_ARGS__)
 
 /* Results of a line come in pairs; which they are, or -1 for none: the points that have no partner first. */
 FC_INLINE int FC_PASTE2(FC_NAME, of_one)(const fc_winograd_kind kind, const int scheme, const int i)
@@ -44,7 +44,8 @@ FC_INLINE int FC_PASTE2(FC_NAME, pairs)(const fc_winograd_kind kind, const int s
 }
 
 /* Pixels to points: the pair of results that are named so. */
-FC_INLINE void FC_PASTE2(FC_NAME, input)(const int scheme, const int pair, const V(VEC) *d, V(VEC) out[2])
+FC_INLINE void FC_PASTE2(FC_NAME, input)(const FC_ELEMENT *factors, const int scheme, const int pair, const V(VEC) *d,
+                                         V(VEC) out[2])
 {
     if (fc_winograd_taps(scheme) == 1) {
         out[0] = d[pair];
@@ -78,7 +79,8 @@ FC_INLINE void FC_PASTE2(FC_NAME, input)(const int scheme, const int pair, const
 }
 
 /* Taps to points. */
-FC_INLINE void FC_PASTE2(FC_NAME, weight)(const int scheme, const int pair, const V(VEC) *g, V(VEC) out[2])
+FC_INLINE void FC_PASTE2(FC_NAME, weight)(const FC_ELEMENT *factors, const int scheme, const int pair, const V(VEC) *g,
+                                          V(VEC) out[2])
 {
     const int taps = fc_winograd_taps(scheme);
     if (taps == 1 || pair == 0) { /* the points 0 and infinity, or the latter alone */
@@ -105,7 +107,8 @@ FC_INLINE void FC_PASTE2(FC_NAME, weight)(const int scheme, const int pair, cons
 }
 
 /* Points to outputs. */
-FC_INLINE void FC_PASTE2(FC_NAME, output)(const int scheme, const int pair, const V(VEC) *m, V(VEC) out[2])
+FC_INLINE void FC_PASTE2(FC_NAME, output)(const FC_ELEMENT *factors, const int scheme, const int pair, const V(VEC) *m,
+                                          V(VEC) out[2])
 {
     if (fc_winograd_taps(scheme) == 1) {
         out[0] = m[pair];
@@ -134,15 +137,15 @@ FC_INLINE void FC_PASTE2(FC_NAME, output)(const int scheme, const int pair, cons
     }
 }
 
-FC_INLINE void FC_PASTE2(FC_NAME, one)(const fc_winograd_kind kind, const int scheme, const int pair, const V(VEC) *d,
-                                       V(VEC) out[2])
+FC_INLINE void FC_PASTE2(FC_NAME, one)(const FC_ELEMENT *factors, const fc_winograd_kind kind, const int scheme,
+                                       const int pair, const V(VEC) *d, V(VEC) out[2])
 {
     if (kind == FC_INPUT)
-        FC_PASTE2(FC_NAME, input)(scheme, pair, d, out);
+        FC_PASTE2(FC_NAME, input)(factors, scheme, pair, d, out);
     else if (kind == FC_WEIGHT)
-        FC_PASTE2(FC_NAME, weight)(scheme, pair, d, out);
+        FC_PASTE2(FC_NAME, weight)(factors, scheme, pair, d, out);
     else
-        FC_PASTE2(FC_NAME, output)(scheme, pair, d, out);
+        FC_PASTE2(FC_NAME, output)(factors, scheme, pair, d, out);
 }
 
 /* With a stride, points of the even taps stand before those of the odd ones. */
@@ -158,18 +161,18 @@ FC_INLINE int FC_PASTE2(FC_NAME, result)(const fc_winograd_kind kind, const int 
     return at < 0 ? at : fc_winograd_points(even) + at;
 }
 
-FC_INLINE void FC_PASTE2(FC_NAME, line)(const fc_winograd_kind kind, const int scheme, const int pair, const V(VEC) *d,
-                                        V(VEC) out[2])
+FC_INLINE void FC_PASTE2(FC_NAME, line)(const FC_ELEMENT *factors, const fc_winograd_kind kind, const int scheme,
+                                        const int pair, const V(VEC) *d, V(VEC) out[2])
 {
     const int even = fc_schemes[scheme].even, odd = fc_schemes[scheme].odd;
     if (fc_schemes[scheme].stride == 1) {
-        FC_PASTE2(FC_NAME, one)(kind, scheme, pair, d, out);
+        FC_PASTE2(FC_NAME, one)(factors, kind, scheme, pair, d, out);
         return;
     }
     V(VEC) part[FC_WINOGRAD_POINTS];
     if (kind == FC_OUTPUT) {
-        FC_PASTE2(FC_NAME, one)(kind, even, pair, d, out);
-        FC_PASTE2(FC_NAME, one)(kind, odd, pair, d + fc_winograd_points(even), part);
+        FC_PASTE2(FC_NAME, one)(factors, kind, even, pair, d, out);
+        FC_PASTE2(FC_NAME, one)(factors, kind, odd, pair, d + fc_winograd_points(even), part);
         out[0] = out[0] + part[0];
         out[1] = out[1] + part[1];
         return;
@@ -179,7 +182,7 @@ FC_INLINE void FC_PASTE2(FC_NAME, line)(const fc_winograd_kind kind, const int s
     FC_UNROLL
     for (int i = 0; 2 * i + phase < count; i++)
         part[i] = d[2 * i + phase];
-    FC_PASTE2(FC_NAME, one)(kind, phase ? odd : even, phase ? pair - evens : pair, part, out);
+    FC_PASTE2(FC_NAME, one)(factors, kind, phase ? odd : even, phase ? pair - evens : pair, part, out);
 }
 
 /* Pairs of a line. */
@@ -196,18 +199,22 @@ FC_INLINE void FC_PASTE2(FC_NAME, tile)(const fc_winograd_kind kind, const fc_sc
     const int together = V(ROWS) * V(VECS) >= 16 ? 2 : 1; /* rows of results */
     const int height = kind == FC_WEIGHT ? fc_winograd_taps(down) : fc_winograd_points(down);
     const int width = kind == FC_WEIGHT ? fc_winograd_taps(across) : fc_winograd_points(across);
+    const FC_ELEMENT *factors = FC_PASTE2(FC_NAME, factors);
     FC_UNROLL
     for (int row = 0; row < 2 * FC_PASTE2(FC_NAME, all_pairs)(kind, down); row += together) {
         V(VEC) lines[2][FC_WINOGRAD_POINTS];
+        FC_ANEW(from, factors); /* or Clang 16 holds terms of sums for the next rows, and 16 registers do not hold all factors */
         FC_UNROLL
         for (int j = 0; j < width; j++) {
             V(VEC) d[FC_WINOGRAD_POINTS], out[2];
             FC_UNROLL
             for (int i = 0; i < height; i++)
                 d[i] = V(LOAD)((const FC_ELEMENT *)(from + i * run->from_row + j * run->from_column));
-            FC_PASTE2(FC_NAME, line)(kind, down, row / 2, d, out);
+            FC_PASTE2(FC_NAME, line)(factors, kind, down, row / 2, d, out);
             for (int k = 0; k < together; k++) {
                 lines[k][j] = out[(row + k) % 2];
+                if (together == 1 && FC_PASTE2(FC_NAME, result)(kind, down, row + k) >= 0)
+                    FC_AFTER(from, lines[k][j]); /* or Clang begins all columns at once, and 12 to 16 terms wait on the stack */
                 if (kind == FC_OUTPUT && fc_schemes[down].stride == 2) /* GCC 12 would hold the terms of sums instead */
                     FC_KEEP(lines[k][j]);
             }
@@ -220,7 +227,7 @@ FC_INLINE void FC_PASTE2(FC_NAME, tile)(const fc_winograd_kind kind, const fc_sc
             FC_UNROLL
             for (int pair = 0; pair < FC_PASTE2(FC_NAME, all_pairs)(kind, across); pair++) {
                 V(VEC) out[2];
-                FC_PASTE2(FC_NAME, line)(kind, across, pair, lines[k], out);
+                FC_PASTE2(FC_NAME, line)(factors, kind, across, pair, lines[k], out);
                 for (int i = 0; i < 2; i++) {
                     const int column = FC_PASTE2(FC_NAME, result)(kind, across, 2 * pair + i);
                     if (column < 0)
