@@ -20,8 +20,9 @@ typedef struct {
     const void *row_bias; /* one element a row, added to all of it at the end, or NULL; */
     int64_t row_bias_step;
     const void *column_bias; /* one element a column, likewise; not both */
-    const char *ahead;       /* each step s of more than one row calls the line at ahead + ahead_off[s] into the cache */
+    const char *ahead;       /* steps s < calls of more than one row call the line at ahead + ahead_off[s] into the cache */
     const int64_t *ahead_off;
+    int64_t calls; /* at most all steps */
     int64_t tail; /* columns of `tail` beyond its whole vectors */
 } fc_tile_ends;
 

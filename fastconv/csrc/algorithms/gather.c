@@ -243,8 +243,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
             gather(plan, operands, group, segments, used, &at, steps, &space);
             for (int64_t o = 0; o < oc_count; o += tile->rows) {
                 char *sums = space.sums + o * pitch;
-                const fc_tile_ends ends = {.from = done ? sums : NULL, .from_step = pitch, .to = sums, .to_step = pitch,
-                                           .ahead = space.panel, .ahead_off = space.boff};
+                const fc_tile_ends ends = {.from = done ? sums : NULL, .from_step = pitch, .to = sums, .to_step = pitch};
                 tile->run[tile->vecs][least(tile->rows, oc_count - o)](
                     steps, weights + o * weight->stride[0], weight->stride[0], space.aoff, space.panel, space.boff, &ends);
             }

@@ -114,6 +114,7 @@ static void multiply(const job *j, const strip *s, const source *from, int resum
     const int64_t step = across ? x->column : x->deep;
     fc_tile_ends ends = {.from_step = across ? sums->column : sums->deep};
     ends.to_step = ends.from_step;
+    ends.calls = s->steps;
     int64_t turn = 0; /* takes turns with what is called into the cache */
     for (int64_t panel = 0; panel < j->panels; panel++) {
         const int64_t first = part(panel, j->panels, j->vectors), vecs = part(panel + 1, j->panels, j->vectors) - first;

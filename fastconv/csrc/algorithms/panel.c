@@ -296,8 +296,9 @@ static void run_panel(const fc_plan *plan, const fc_operands *operands, const so
                 const int64_t height = to->columns / tiles + (t < to->columns % tiles);
                 ends.to = at;
                 ends.from = c || to->resume ? at : NULL;
-                ends.ahead = to_call ? ahead : pixels;
-                ends.ahead_off = to_call ? table->ahead.off : table->pixels;
+                ends.ahead = ahead;
+                ends.ahead_off = table->ahead.off;
+                ends.calls = to_call ? count * taps : 0;
                 tile->run[to->vecs][height](count * taps, pixels, from->pixel, table->pixels, weights, table->rows, &ends);
                 at += height * ends.to_step;
                 pixels += height * from->pixel;

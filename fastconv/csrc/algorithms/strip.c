@@ -315,8 +315,7 @@ static void run_group(const fc_plan *plan, const fc_operands *operands, int64_t 
                 const char *b = pixels + (c - c0) * channel_bytes + q * size;
                 for (int64_t o = 0; o < oc_count; o += tile->rows) {
                     char *at = kept + o * columns * size;
-                    const fc_tile_ends ends = {c ? at : NULL, columns * size, at, columns * size, NULL, 0, NULL, b,
-                                         tables[2 * tail + 1], 0};
+                    const fc_tile_ends ends = {.from = c ? at : NULL, .from_step = columns * size, .to = at, .to_step = columns * size};
                     tile->run[vecs][least(tile->rows, oc_count - o)](steps[tail], w + o * as, as, tables[2 * tail], b,
                                                                      tables[2 * tail + 1], &ends);
                 }

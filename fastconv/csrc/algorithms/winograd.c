@@ -223,7 +223,7 @@ static void multiply(const job *j, int64_t panels)
             char *to = products_at(j, panel - j->panel, point);
             for (int64_t call = 0; call < calls; call++, after += lines * 64) {
                 const int64_t height = part(call + 1, calls, tiles) - part(call, calls, tiles);
-                const fc_tile_ends ends = {k ? to : NULL, row, to, row, NULL, 0, NULL, after, ahead, 0};
+                const fc_tile_ends ends = {k ? to : NULL, row, to, row, NULL, 0, NULL, after, ahead, count, 0};
                 tile->run[vecs][height](count, from, pixel, pixels + channel, weights + channel * row, rows, &ends);
                 from += height * pixel;
                 to += height * row;
@@ -263,8 +263,7 @@ static void transform_and_multiply(const job *j)
                 const int64_t height = part(i + 1, calls, tiles) - part(i, calls, tiles);
                 const int more = channel + count < igc && call < lines.tiles * taps;
                 const fc_tile_ends ends = {channel ? to : NULL, row, to, row, NULL, 0, NULL,
-                                           more ? next + call / taps * lines.step : weights,
-                                           more ? ahead + call % taps * count : rows, 0};
+                                           next + call / taps * lines.step, ahead + call % taps * count, more ? count : 0, 0};
                 tile->run[vecs][height](count, from, pixel, pixels + channel, weights, rows, &ends);
                 from += height * pixel;
                 to += height * row;
