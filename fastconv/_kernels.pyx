@@ -601,6 +601,7 @@ cdef class Plan:
             self.read("bias", bias, bias_axes, bias_shape, &bias_view)
             operands.bias = bias_view.data
             operands.bias_stride = bias_view.stride[0]
+        operands.fill.i64 = 0  # of which a float32 is half: zeros are told by all of it
         if p.dtype == FC_F32:
             operands.fill.f32 = fill
         elif p.dtype == FC_F64:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 LEAST_ROUNDS = 3
 SAMPLE = 2e-4  # seconds that one sample of a shorter call is repeated for
-LONG = 0.02  # seconds of a call that needs no other before it to wake its threads
+WARM = 0.005  # seconds of calls before those that count, or one; none before a call that takes LONG
+LONG = 0.02
 NOISY_LOAD, NOISY_SPREAD = 0.25, 0.05  # of the processors; of the median
 
 
@@ -108,11 +109,16 @@ def race(calls: Calls, repeats: int, seconds: float, threads: int) -> dict[str, 
 
 
 def sample(call: Callable[[], Any], inner: int, threads: int, warm: bool) -> float:
-    """Return the seconds of one call, the mean of `inner`; after one that wakes its threads and fills the caches."""
+    """Return the seconds of one call, the mean of `inner`; after others that wake threads, fill caches, raise the clock.
+
+    After the pause that `settle` takes, the first call of 0.5 ms takes twice the time of the sixth, on one thread too.
+    """
     if threads > 1:
         settle()
-    if warm:
+    deadline = time.perf_counter() + WARM
+    while warm:
         call()
+        warm = time.perf_counter() < deadline
     begin = time.perf_counter()
     for _ in range(inner):
         call()
