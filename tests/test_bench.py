@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -331,6 +332,7 @@ def test_missing_extra_is_named(module, more, monkeypatch, capsys):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_calls_are_made_in_turn(threads, monkeypatch):
     monkeypatch.setattr(measure, "SAMPLE", 0)
+    monkeypatch.setattr(measure, "WARM", 0)
     monkeypatch.setattr(measure, "LONG", 0)
     made = []
     calls = {name: (lambda name=name: made.append(name)) for name in "abc"}
@@ -348,6 +350,16 @@ def test_calls_are_made_in_turn(threads, monkeypatch):
     measure.race(calls, 40, 1e3, threads)
     assert made == again, "the same in each run"
     assert measure.race({"a": lambda: None}, 9, 0, 1)["a"][measure.LEAST_ROUNDS :] == []
+
+
+@pytest.mark.parametrize(("lasts", "warm", "before"), [(3, True, 3), (0, True, 1), (3, False, 0)])
+def test_calls_come_before_those_that_count(lasts, warm, before, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(measure, "time", types.SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr(measure, "WARM", lasts)
+    made = []
+    measure.sample(lambda: made.append(None), 5, 1, warm)
+    assert len(made) == before + 5
 
 
 def test_one_wrong_product_is_more_than_rounding_and_another_order_is_not():

@@ -62,7 +62,7 @@ def woven():
 
 
 def kernels(family, isa, kind):
-    """What one microkernel header makes: {symbol: (multiply-adds of its hot code, how many loops have so many, or 0)}."""
+    """What one microkernel header makes: {symbol: (multiply-adds of its hot code, how many loops of so many, or 0)}."""
     if family == "split":
         products = len(re.findall(r"DO\(\d, \d\)", (CSRC / "ukernels/split.ukr.h").read_text()))
         made = {f"split_{isa}_{a}_{b}": (products * a * b, 0) for a in (1, 2) for b in (1, 2)}
@@ -98,9 +98,7 @@ def kernels(family, isa, kind):
     if family == "channels":
         pixels = [count for (count,) in invocations("channels.ukr.h", "FC_ANY")]
         slides = invocations("channels.ukr.h", "FC_SLIDE")
-        return {f"{stem}_{p}": (p, 1) for p in pixels} | {
-            f"{stem}_{kw}_{s}": (kw * max(pixels), 1) for kw, s in slides
-        }
+        return {f"{stem}_{p}": (p, 1) for p in pixels} | {f"{stem}_{kw}_{s}": (kw * max(pixels), 1) for kw, s in slides}
     if family == "winograd":
         schemes = re.findall(
             r"^FC_SCHEME\((\w+), (\w+)\)$", (CSRC / "ukernels/winograd.ukr.h").read_text(), re.MULTILINE

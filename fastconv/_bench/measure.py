@@ -109,7 +109,7 @@ def race(calls: Calls, repeats: int, seconds: float, threads: int) -> dict[str, 
 
 
 def sample(call: Callable[[], Any], inner: int, threads: int, warm: bool) -> float:
-    """Return the seconds of one call, the mean of `inner`; after others that wake threads, fill caches, raise the clock.
+    """Return the seconds of one call, the mean of `inner`; others before wake threads, fill caches, raise the clock.
 
     After the pause that `settle` takes, the first call of 0.5 ms takes twice the time of the sixth, on one thread too.
     """
