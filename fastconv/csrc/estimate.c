@@ -41,7 +41,7 @@ static double weighing(const fc_problem *p, const fc_tile *tile, const fc_cut *c
         at++;
     const double stream = points * (memories[at].first + (uses - 1) * memories[at].again);
     const double late = stream - products / 3; /* Intel's servers do two a cycle, and wait for what one of three could have hidden */
-    return (late > 0 ? late : 0) + (p->prepared ? 0 : packing + points * (memories[at].write + (p->alone ? 0 : FC_SHARED_LINE)));
+    return (late > 0 ? late : 0) + (p->prepared ? 0 : packing + points * (memories[at].write + shared_line(p)));
 }
 
 /* Estimated cycles of one thread. */

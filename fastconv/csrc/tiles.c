@@ -11,6 +11,7 @@ enum {
     MOST_ACROSS = 64,        /* tiles of a row in a task: they are told apart from others by their squares */
     LEAST_ACROSS = 8,        /* unless they have more points than F(4 x 4, 3 x 3) */
     MOST_BLOCKS = 8,         /* and blocks of its panels */
+    LATE_VECTOR = 50,        /* estimated cycles, for a vector of the result of stride 2, that threads wait for lines */
 };
 
 /* Of an axis, by taps and stride: the scheme of large tiles and that of small ones; F11 for a single tap, and where there is none. */
@@ -117,7 +118,9 @@ int fc_choose_tiles(const fc_problem *p, const fc_tile *tile, double *cycles)
     const int small = c[1].down != c[0].down && c[1].across != c[0].across && takes[1] < takes[0];
     one.alone = 0;
     const fc_cut best = fc_cheapest_cut(&one, tile, small, &way, cycles, &apart);
-    if (p->sh > 1) /* less is gained, so what several threads wait for one another's lines decides whether it is enough */
-        *cycles += (double)(p->groups * best.vecs) * FC_SHARED_LINE * (double)(p->oh * p->ow);
+    if (p->sh > 1) { /* less is gained, so what threads wait for lines decides whether it is enough: those of prepared weights above all, */
+        const double late = p->prepared && p->kh == 3 ? 0.2 : 0; /* of which 3 x 3 have most for their products */
+        *cycles += late * *cycles + (double)(p->groups * best.vecs) * LATE_VECTOR * (double)(p->oh * p->ow);
+    }
     return small;
 }

@@ -7,7 +7,6 @@
 enum {
     FC_TILES_DOWN = 16,       /* most rows of tiles in a task */
     FC_TILES_CHANNELS = 4096, /* most input channels of a group, so that the least tiles of a task stay under 5 MiB */
-    FC_SHARED_LINE = 15,      /* estimated cycles to write a line that another processor may have read */
 };
 
 /* How a problem is cut. */

@@ -52,6 +52,13 @@ static inline double waits(const fc_problem *p, int64_t tasks)
     return p->alone ? 1e-3 : odd ? 1 : 0.5;
 }
 
+enum { FC_SHARED_LINE = 15 }; /* estimated cycles to write a line of weights that another processor may have read */
+
+static inline double shared_line(const fc_problem *p)
+{
+    return p->alone ? 0 : FC_SHARED_LINE;
+}
+
 static inline int64_t element_size(const fc_problem *p)
 {
     return p->dtype == FC_F32 ? 4 : 8;
