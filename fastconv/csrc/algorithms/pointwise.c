@@ -33,6 +33,7 @@ enum {
     READ_ROW = 10,            /* or if it needs no more than to be fetched; */
     STORE_DIRECT = 2,         /* to store a vector, */
     STORE_TURNED = 16,        /* or to transpose it; */
+    DIVIDED = 80,             /* for a plane of the result that two threads write to, each near the other's lines, */
     CALL = 40,                /* to begin and end a tile, */
     TASK = 2000,              /* and a task */
 };
@@ -130,7 +131,9 @@ static cut choose(const fc_problem *p, const fc_tile *tile)
     for (int64_t oc_blocks = whole.oc_blocks; oc_blocks <= most(whole.oc_blocks, whole.oc_tiles / 2); oc_blocks *= 2)
         for (int64_t px_blocks = 1; px_blocks <= least(whole.tiles, MOST_BLOCKS); px_blocks *= 2) {
             const cut c = cut_into(p, tile, px_blocks, oc_blocks);
-            const double cycles = overhead(p, tile, &c) + work / (images * (double)px_blocks * (double)oc_blocks) * waits(p, px_blocks * oc_blocks);
+            const double planes = p->alone || p->channels_last || px_blocks == 1 || oc_blocks % 2 == 0 ? 0 : images * (double)ocg;
+            const double cycles = overhead(p, tile, &c) + planes * DIVIDED +
+                                  work / (images * (double)px_blocks * (double)oc_blocks) * waits(p, px_blocks * oc_blocks);
             if (least_cost == 0 || cycles < least_cost) {
                 best = c;
                 least_cost = cycles;
