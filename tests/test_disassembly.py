@@ -81,7 +81,7 @@ def kernels(family, isa, kind):
         made = {f"{stem}_{v}_{r}": (2 * v * r, 2) if r > 1 else (v, 1) for v, r in shapes} | tailed
         return made | copies | {f"{stem}_store": (1, 0)}
     if family == "bank":
-        return {f"{stem}_{v}_{r}": (v * r, 1) for v in range(1, vecs + 1) for r in range(1, rows + 1)}
+        return {f"{stem}_{v}_{r}": (2 * v * r, 1) for v in range(1, vecs + 1) for r in range(1, rows + 1)}
     if family == "rows":
         whiches = [0, 1] if held >= 9 and macros.get("FC_MASKS") == "1" else [0]
         ranges = sum(last - first + 1 for first in range(4) for last in range(first, 4))

@@ -3,7 +3,7 @@
  *
  * The tile of tile.ukr.h with a pointer for each vector: rows of a small map lie side by side in a tile. All of the chain is
  * done at once, so that sums go from the registers to the result. Its lines are not called into the cache beforehand, and not
- * written past it: both were slower. */
+ * written past it: both were slower. Steps go by two as there: 1 to 7 % less. */
 
 #define FC_NAME FC_PASTE3(bank, FC_T, FC_ISA)
 #define FC_ELEMENT V(ELEMENT)
@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(const
 
     const char *w = run->w;
     const int64_t w_step = run->w_step, *off = run->off, *const end = off + 2 * run->steps;
-    FC_ROLLED
+    FC_PAIRED
     for (; off < end; off += 2) {
         V(VEC) p[V(VECS)];
         FC_UNROLL
