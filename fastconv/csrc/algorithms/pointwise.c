@@ -16,11 +16,14 @@
 
 enum {
     PANEL_BYTES = 128 << 10,  /* of a copy: 512 rows, so that few sums have to wait; */
+    NEAR_BYTES = 32 << 10,    /* of pixels of a small image in place: what the first-level cache holds, and 96 pages, when they pass again; */
     LARGE_BYTES = 320 << 10,  /* and of what passes once, a third of Zen 4's L2 */
     SHORT_CHAIN = 24,         /* of no more input channels, where the result of a group is larger than */
     LARGE_RESULT = 2 << 20,   /* a cache of the second level, no copy is made either, and all pixels pass for */
     FEW_TILES = 4,            /* of output channels, whose planes are few enough pages to write to */
-    FEW_CHANNELS = 64,        /* of fewer outputs no copy is made: it takes 16 cycles a row, a step 12 for six outputs */
+    FEW_CHANNELS = 64,        /* of fewer outputs no copy is made: it takes 16 cycles a row, a step 12 for six outputs; */
+    SOME_CHANNELS = 128,      /* and of fewer than these if the image, for each 64 of them, is smaller than */
+    SMALL_IMAGE = 7 << 18,    /* most of a cache of the second level; */
     MOST_CHANNELS = 1024,     /* of outputs in a task, or */
     LAST_CHANNELS = 384,      /* where they wait to be transposed: 96 KiB of sums */
     ALIAS_BYTES = 2048,       /* planes at a multiple of this distance share a few sets of the cache, and are copied */
@@ -54,6 +57,19 @@ static const char *reject(const fc_problem *p)
     return p->kh == 1 && p->kw == 1 ? NULL : "it needs a kernel of one pixel";
 }
 
+static double image_bytes(const fc_problem *p) /* of a group */
+{
+    return (double)(p->ic / p->groups) * (double)(p->ih * p->iw * element_size(p));
+}
+
+/* Whether pixels pass so few times that they are not worth a copy. */
+static int few_outputs(const fc_problem *p)
+{
+    const int64_t ocg = p->oc / p->groups;
+    return ocg < FEW_CHANNELS || (ocg < SOME_CHANNELS && !p->channels_last &&
+                                  (double)ocg * image_bytes(p) <= (double)FEW_CHANNELS * SMALL_IMAGE);
+}
+
 static cut cut_into(const fc_problem *p, const fc_tile *tile, int64_t px_blocks, int64_t oc_blocks)
 {
     cut c = {.pixels = p->oh * p->ow, .px_blocks = px_blocks, .oc_blocks = oc_blocks};
@@ -64,8 +80,9 @@ static cut cut_into(const fc_problem *p, const fc_tile *tile, int64_t px_blocks,
     /* Weights are read once for each tile: those of a single one best from row to row. */
     const int64_t igc = p->ic / p->groups;
     c.few = igc <= SHORT_CHAIN && p->oc / p->groups * c.pixels * element_size(p) > LARGE_RESULT;
-    c.copies = p->oc / p->groups >= FEW_CHANNELS && !c.few && c.tiles > 1;
-    const int64_t most = (c.copies ? PANEL_BYTES : LARGE_BYTES) / (tile->columns * element_size(p));
+    c.copies = !few_outputs(p) && !c.few && c.tiles > 1;
+    const int again = c.tiles > 1 && c.oc_tiles > 1 && !p->channels_last && image_bytes(p) <= SMALL_IMAGE;
+    const int64_t most = (c.copies ? PANEL_BYTES : again ? NEAR_BYTES : LARGE_BYTES) / (tile->columns * element_size(p));
     c.channels = ceil_div(igc, ceil_div(igc, most));
     return c;
 }
