@@ -43,7 +43,9 @@ def main():
             "PYTHONMALLOC": "malloc",
         }
         tests = [str(sources / "tests" / f"test_{name}.py") for name in SUITE]
-        command = [sys.executable, "-m", "pytest", "-q", "--problems", "3000", *tests, *sys.argv[1:]]
+        promise = "tests/test_malformed.py::test_refused_within_a_millisecond"  # of builds without checks
+        options = ["-q", "--problems", "3000", "--deselect", promise, *sys.argv[1:]]
+        command = [sys.executable, "-m", "pytest", *tests, *options]
         return subprocess.run(command, cwd=site, env=environment, check=False).returncode
 
 

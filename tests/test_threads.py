@@ -151,6 +151,7 @@ def test_concurrent_callers_get_the_same_bits():
     assert set(results) == {expected}
 
 
+@openmp
 @pytest.mark.parametrize(("algorithm", "size"), [("winograd", 3), ("split", 1)])
 def test_few_weights_are_packed_by_each_of_two_threads_for_itself(algorithm, size):
     rng = np.random.default_rng(4)
