@@ -21,6 +21,7 @@ enum {
     SHORT_CHAIN = 24,         /* of no more input channels, where the result of a group is larger than */
     LARGE_RESULT = 2 << 20,   /* a cache of the second level, no copy is made either, and all pixels pass for */
     FEW_TILES = 4,            /* of output channels, whose planes are few enough pages to write to */
+    SOME_PAGES = 128,         /* of so many planes, at most, the next pixels are called in even where one vector of each is left out; */
     FEW_CHANNELS = 64,        /* of fewer outputs no copy is made: it takes 16 cycles a row, a step 12 for six outputs; */
     SOME_CHANNELS = 128,      /* and of fewer than these if the image, for each 64 of them, is smaller than */
     SMALL_IMAGE = 7 << 18,    /* most of a cache of the second level; */
@@ -334,7 +335,7 @@ static void run_task(const fc_plan *plan, const fc_operands *operands, int64_t t
                 first = begin;
             const int64_t count = least(columns, end - first);
             /* Rows in place are more pages than the processor looks ahead in: without this 144-24 56 takes 15 % longer. */
-            const int calls_ahead = in_place && !c.few && t + 1 < tile1 && o1 - o0 >= vecs;
+            const int calls_ahead = in_place && !c.few && t + 1 < tile1 && o1 - o0 >= vecs - (igc <= SOME_PAGES);
             for (int64_t c0 = 0; c0 < igc; c0 += c.channels) {
                 const int64_t steps = least(c.channels, igc - c0);
                 const int last = c0 + steps == igc;
