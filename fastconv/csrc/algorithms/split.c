@@ -174,8 +174,8 @@ static void store(const job *j)
             ends.to_step = pitch * 4;
         }
         j->kernels->store(&ends);
-        for (int64_t r = 0; y[3] != 4 && r < j->rows; r++)
-            spread(at + r * y[2], y[3], from + r * pitch * 4, 4, p->ow, 4);
+        if (y[3] != 4)
+            spread_rows(j->plan, at, y[2], y[3], from, pitch * 4, j->rows, p->ow);
     }
 }
 
