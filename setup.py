@@ -17,6 +17,7 @@ from setuptools.errors import CompileError, LinkError
 CSRC = Path("fastconv/csrc")
 # -fwrapv: coordinates of rows that no output needs may wrap with strides near 2**62; they are clamped before any use.
 STRICT = ["-O3", "-std=gnu11", "-fno-fast-math", "-ffp-contract=off", "-fno-math-errno", "-fwrapv"]
+NUMPY = "NPY_2_0_API_VERSION"  # the oldest that is supported
 # Python's own flags ask for debug symbols, nine tenths of the extension's 17 MB: they are left out unless asked for.
 SYMBOLS = [] if "-g" in os.environ.get("CFLAGS", "").split() else ["-g0"]
 
@@ -68,7 +69,7 @@ setup(
                 ["fastconv/_kernels.pyx", *map(str, sorted(CSRC.rglob("*.c")))],
                 include_dirs=["fastconv", str(CSRC), numpy.get_include()],
                 depends=[*map(str, sorted(Path("fastconv").glob("_*.h"))), *map(str, sorted(CSRC.rglob("*.h")))],
-                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+                define_macros=[("NPY_NO_DEPRECATED_API", NUMPY), ("NPY_TARGET_VERSION", NUMPY)],
                 extra_compile_args=STRICT + SYMBOLS,
                 libraries=["m"],
             )

@@ -8,6 +8,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_CheckExact
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport int64_t, uintptr_t
@@ -18,6 +19,9 @@ cimport numpy as cnp
 from time import perf_counter
 
 cnp.import_array()
+
+cdef extern from "_results.h":
+    object fc_new_result(int ndim, const cnp.npy_intp *dims, cnp.dtype dtype)  # takes a reference to dtype
 
 cdef extern from *:
     """
@@ -994,8 +998,10 @@ cdef object empty_like_weight(cnp.ndarray weight, tuple shape):
     cdef int i
     for i in range(len(shape)):
         dims[i] = shape[i]
+    cdef cnp.dtype dtype = cnp.PyArray_DescrFromType(cnp.PyArray_TYPE(weight))
+    Py_INCREF(dtype)
     try:
-        return cnp.PyArray_EMPTY(<int>len(shape), dims, cnp.PyArray_TYPE(weight), 0)
+        return fc_new_result(<int>len(shape), dims, dtype)
     except MemoryError:
         return None
 

@@ -1,13 +1,19 @@
 """The memory of whole calls: what is remembered gives the same result, and nothing gets past the checks through it."""
 
 import concurrent.futures
+import ctypes
+import functools
+import sys
+import tracemalloc
 import weakref
 
 import numpy as np
 import pytest
+from numpy._core import _multiarray_umath
+from numpy._core.multiarray import get_handler_name
 
 import fastconv
-from fastconv import _api, conv2d
+from fastconv import _api, conv2d, plan_conv2d
 from fastconv.testing import random_call
 
 X, W, B = np.arange(36, dtype="f4").reshape(1, 1, 6, 6), np.ones((2, 1, 2, 2), "f4"), np.ones(2, "f4")
@@ -236,6 +242,65 @@ def test_results_are_new_arrays(remembered):
     assert not np.shares_memory(first, second)
     assert second.flags.owndata
     assert second.flags.c_contiguous
+
+
+@pytest.mark.parametrize("call", ["call", "plan"])
+def test_large_results_begin_with_a_line_of_the_cache(call):
+    x, weight = np.ones((1, 4, 64, 64), "f4"), np.ones((8, 4, 3, 3), "f4")
+    make = functools.partial(conv2d, x, weight) if call == "call" else functools.partial(plan_conv2d(weight), x)
+    make()  # which is remembered
+    results = [make() for _ in range(9)]
+    if sys.platform != "win32":
+        assert {y.ctypes.data % 64 for y in results} == {0}
+        assert {get_handler_name(y) for y in results} == {"fastconv_lines"}
+    assert all(y.flags.owndata and y.base is None for y in results)
+    assert get_handler_name() != "fastconv_lines", "it is set for as long as a result is made"
+    y, before = results.pop(), results[0].copy()
+    y.resize((2, *y.shape[1:]), refcheck=False)
+    np.testing.assert_array_equal(y, np.concatenate([before, np.zeros_like(before)]))
+
+
+def test_small_results_are_as_numpy_makes_them():
+    conv2d(X, W, B)
+    assert get_handler_name(conv2d(X, W, B)) == get_handler_name()
+
+
+@pytest.fixture
+def other_handler():
+    """NumPy's own memory handler by another name, set for this test."""
+    pointer, capsule = ctypes.pythonapi.PyCapsule_GetPointer, ctypes.pythonapi.PyCapsule_New
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
+    functions = ctypes.cast(pointer(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(functions[304])
+    usual = ctypes.cast(functions[306], ctypes.POINTER(ctypes.py_object)).contents.value
+    named = b"another"
+    handler = ctypes.create_string_buffer(ctypes.string_at(pointer(usual, b"mem_handler"), 127 + 1 + 5 * 8))
+    handler[: len(named) + 1] = named + b"\0"
+    name = ctypes.create_string_buffer(b"mem_handler")
+    before = set_handler(capsule(ctypes.addressof(handler), ctypes.addressof(name), None))
+    yield named.decode()
+    set_handler(before)
+
+
+def test_another_memory_handler_is_left_alone(other_handler):
+    x, weight = np.ones((1, 4, 64, 64), "f4"), np.ones((8, 4, 3, 3), "f4")
+    assert [get_handler_name(conv2d(x, weight)) for _ in range(3)] == [other_handler] * 3
+    assert get_handler_name() == other_handler
+
+
+def test_large_results_count_for_tracemalloc():
+    x, weight = np.ones((1, 4, 64, 64), "f4"), np.ones((8, 4, 3, 3), "f4")
+    conv2d(x, weight)
+    tracemalloc.start(1)
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        y = conv2d(x, weight)
+        assert tracemalloc.get_traced_memory()[0] - before >= y.nbytes
+        del y
+        assert tracemalloc.get_traced_memory()[0] - before < 10_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_memory_is_bounded_and_keeps_no_array():
