@@ -75,6 +75,19 @@ def test_random_problems_stay_inside_the_bound(each_isa_backend, request):
         assert (error <= 8 * U * sizes_of(*arguments, options)).all(), seed
 
 
+@pytest.mark.parametrize("algorithm", ["split", "direct", "winograd"])
+def test_weights_are_packed_from_any_layout(algorithm, each_isa_backend):
+    """Whole blocks of channels whose output channels lie side by side are copied, by as many vectors as a tile has."""
+    rng = np.random.default_rng(8)
+    x, weight = rng.standard_normal((2, 9, 10, 72)).astype("f4"), rng.standard_normal((96, 72, 3, 3)).astype("f4")
+    options = {"data_format": "NHWC", "padding": 1, "algorithm": algorithm, "backend": each_isa_backend}
+    expected = conv2d(x, weight, **options, weight_format="OIHW")
+    by_columns = np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
+    np.testing.assert_array_equal(conv2d(x, by_columns, **options, weight_format="HWIO"), expected)
+    plan = plan_conv2d(by_columns, **options, weight_format="HWIO")
+    np.testing.assert_array_equal(plan(x), plan_conv2d(weight, **options, weight_format="OIHW")(x))
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_each_product_is_rounded_a_few_times(layout, each_isa_backend):
     """One channel at a time is not 0; without a product of parts one would be off by 64 roundings, and more."""

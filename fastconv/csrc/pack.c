@@ -76,7 +76,7 @@ void fc_pack(const fc_plan *plan, const fc_array *weight, int64_t group, int64_t
                         at[t] = row_at((order > 0 ? first + t : taps - 1 - first - t) * block + i, row, gap);
                     turn(plan, to, at, from + i * w[1] + (order > 0 ? 0 : last) + first * size, w[0], real, some);
                 }
-        else if (w[0] == size && real == columns && block == FC_CHANNEL_BLOCK)
+        else if (w[0] == size && real == columns && columns <= plan->tile->columns && block == FC_CHANNEL_BLOCK)
             for (int64_t t = 0; t < taps; t++)
                 plan->tile->copy[columns / plan->tile->lanes](to + row_at(t * block, row, gap), row,
                                                               from + t / p->kw * w[2] + t % p->kw * w[3], w[1], block);
