@@ -16,20 +16,22 @@ static inline __attribute__((always_inline)) FC_ELEMENT *FC_PASTE2(FC_NAME, at)(
     return (FC_ELEMENT *)((char *)base + i * step) + j * V(LANES);
 }
 
-/* Step s of the chains. */
-#define FC_STEP                                                                                                        \
+/* Step s of the chains; what else begins it, and what else each row has. */
+#define FC_STEP(BEGIN, EACH)                                                                                           \
     const char *rows_at = a + aoff[s];                                                                                 \
     const FC_ELEMENT *columns_at = (const FC_ELEMENT *)(b + boff[s]);                                                  \
     V(VEC) p[V(VECS)];                                                                                                 \
     FC_UNROLL                                                                                                          \
     for (int j = 0; j < vecs; j++)                                                                                     \
         p[j] = V(LOAD)(columns_at + j * V(LANES));                                                                     \
+    BEGIN                                                                                                              \
     FC_UNROLL                                                                                                          \
     for (int i = 0; i < rows; i++) {                                                                                   \
         const V(VEC) w = V(SPLAT)((const FC_ELEMENT *)(rows_at + i * as));                                             \
         FC_UNROLL                                                                                                      \
         for (int j = 0; j < vecs; j++)                                                                                 \
             acc[i][j] = V(FMA)(w, p[j], acc[i][j]);                                                                    \
+        EACH                                                                                                           \
     }
 
 static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
@@ -55,11 +57,11 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
     FC_PAIRED
     for (const int64_t calls = ends->calls; s < calls; s++) {
         __builtin_prefetch(ahead + ahead_off[s], 0, 2);
-        FC_STEP
+        FC_STEP(, )
     }
     FC_PAIRED
     for (; s < steps; s++) {
-        FC_STEP
+        FC_STEP(, )
     }
 
     const FC_ELEMENT one = 1;
@@ -88,21 +90,8 @@ static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, body)(
 
 #if V(TAIL)
 #define FC_TAIL_STEP                                                                                                   \
-    const char *rows_at = a + aoff[s];                                                                                 \
-    const FC_ELEMENT *columns_at = (const FC_ELEMENT *)(b + boff[s]);                                                  \
-    V(VEC) p[V(VECS)];                                                                                                 \
-    FC_UNROLL                                                                                                          \
-    for (int j = 0; j < vecs; j++)                                                                                     \
-        p[j] = V(LOAD)(columns_at + j * V(LANES));                                                                     \
-    const V(TAIL_VEC) q = V(TAIL_LOAD)(columns_at + vecs * V(LANES), some);                                            \
-    FC_UNROLL                                                                                                          \
-    for (int i = 0; i < rows; i++) {                                                                                   \
-        const V(VEC) w = V(SPLAT)((const FC_ELEMENT *)(rows_at + i * as));                                             \
-        FC_UNROLL                                                                                                      \
-        for (int j = 0; j < vecs; j++)                                                                                 \
-            acc[i][j] = V(FMA)(w, p[j], acc[i][j]);                                                                    \
-        last[i] = V(TAIL_FMA)(V(TAIL_OF)(w), q, last[i]);                                                              \
-    }
+    FC_STEP(const V(TAIL_VEC) q = V(TAIL_LOAD)(columns_at + vecs * V(LANES), some);,                                   \
+            last[i] = V(TAIL_FMA)(V(TAIL_OF)(w), q, last[i]);)
 
 /* The same for whole vectors and some columns more, in half a vector. */
 static inline __attribute__((always_inline)) void FC_PASTE2(FC_NAME, tail)(
