@@ -3,7 +3,7 @@
  * 1 x 1 24-144 56 0.93; and results are what the next layer reads.
  *
  * The arrays own their memory, by a handler of NumPy's (NEP 49) that is set for as long as one is made, in the context of the
- * thread that makes it. Whoever has set another gets arrays of that one. */
+ * thread that makes it. Whoever has set another gets arrays of that one (docs/design/0015-results.md). */
 #ifndef FC_RESULTS_H
 #define FC_RESULTS_H
 

@@ -121,7 +121,8 @@ static double overhead(const fc_problem *p, const fc_tile *tile, const cut *c)
     const double weights = (double)(p->groups * c->vecs) * (double)chain_length(p);
     const int far = weights * tile->lanes * (double)element_size(p) > FAR_BYTES;
     const double pack = (double)tile->lanes / PACK_LANES, read = p->prepared * far * READ_FAR;
-    const double packing = p->prepared ? 0 : packs_apart(p, tile, c) ? pack + far * (FAR_VECTOR + shared_line(p)) : pixel_blocks(p, c) * pack;
+    const double apart = pack + far * (FAR_VECTOR + shared_line(p));
+    const double packing = p->prepared ? 0 : packs_apart(p, tile, c) ? apart : pixel_blocks(p, c) * pack;
     const double tiles = blocks * (double)(c->rows * ceil_div(c->columns, c->high) * c->panels);
     return blocks * (double)c->oc_blocks * (pixels + TASK) + weights * (packing + pixel_blocks(p, c) * read) +
            tiles * (double)ceil_div(p->ic / p->groups, c->chunk) * TILE;

@@ -18,7 +18,7 @@
 
 enum {
     PANEL_BYTES = 128 << 10,  /* of a copy: 512 rows, so that few sums have to wait; */
-    NEAR_BYTES = 32 << 10,    /* of pixels of a small image in place: what the first-level cache holds, and 96 pages, when they pass again; */
+    NEAR_BYTES = 32 << 10,    /* of pixels in place that pass again, of a small image: of the first-level cache, and 128 pages; */
     LARGE_BYTES = 320 << 10,  /* and of what passes once, a third of Zen 4's L2 */
     SHORT_CHAIN = 24,         /* of no more input channels, where the result of a group is larger than */
     LARGE_RESULT = 2 << 20,   /* a cache of the second level, no copy is made either, and all pixels pass for */
